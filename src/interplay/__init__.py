@@ -1,0 +1,1 @@
+"""Interplay: compose any models into flows, run them durably, serve both behind one API."""
