@@ -1,0 +1,1 @@
+"""Decides. Plain Python: no I/O, no clock, no framework."""

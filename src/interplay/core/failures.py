@@ -1,0 +1,60 @@
+"""Why a step failed: codes that policies can name, and the record that the journal keeps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from interplay.core.errors import InterplayError
+
+RETRYABLE: Final = frozenset({"rate_limited", "unavailable", "timeout", "invalid_output"})
+CODES: Final = RETRYABLE | frozenset(
+    {
+        "bad_request",  # the upstream refused what we sent
+        "unauthorized",  # wrong or missing credentials
+        "not_found",  # no such model, flow, address
+        "context_too_long",
+        "content_filtered",
+        "expression",  # an expression or template could not be computed
+        "budget_exceeded",
+        "output_too_large",
+        "too_many_steps",
+        "deadline_exceeded",
+        "rejected",  # a person said no, or nobody answered and `otherwise` says reject
+        "no_quorum",
+        "item_failed",  # a map's item failed and `on_item_error` is fail
+        "all_failed",  # no alternative succeeded
+        "unknown_outcome",  # an effect was under way when its worker died
+        "egress_refused",
+        "internal",  # a defect of ours; the detail holds what is known
+    }
+)
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One failure, as journaled and shown. `retry_after` is the upstream's own wish in seconds."""
+
+    code: str
+    detail: str
+    where: str | None = None
+    advice: str | None = None
+    retry_after: float | None = None
+
+
+class StepFailure(InterplayError):
+    """Raised by whatever executes or evaluates a step; the engine turns it into a `Failure`."""
+
+    title = "The step failed"
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        where: str | None = None,
+        advice: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail, where=where, advice=advice)
+        self.failure = Failure(code, detail, where, advice, retry_after)

@@ -1,0 +1,1 @@
+"""The flow language: parse, check, expressions, identity, diff."""

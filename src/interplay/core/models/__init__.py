@@ -1,0 +1,1 @@
+"""Models: requests, responses, usage, pricing."""

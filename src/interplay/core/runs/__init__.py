@@ -1,0 +1,1 @@
+"""Runs: status, events, the fold of state, frontier, joins, retry."""
