@@ -1,0 +1,29 @@
+"""Outgoing HTTP for the `http` and `emit` kinds, behind the egress guard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None = None
+    timeout: float | None = None  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class HttpCaller(Protocol):
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        """One request. Any status is an answer; StepFailure (`unavailable`, `timeout`, `egress_refused`,
+        `output_too_large`) when there is none."""
+        ...

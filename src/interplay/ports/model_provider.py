@@ -1,0 +1,46 @@
+"""One endpoint that answers for models: what adapters of providers implement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from interplay.core.models.registry import Deployment
+from interplay.core.models.requests import (
+    ChatAnswer,
+    ChatRequest,
+    ClassifyAnswer,
+    EmbedAnswer,
+    RerankAnswer,
+)
+
+OnDelta = Callable[[str], None]
+
+
+class ModelProvider(Protocol):
+    """Raises `core.failures.StepFailure` with the code that policies know; nothing else.
+
+    Cancelling the awaiting task ends the upstream call. `idempotency_key` is sent where the upstream
+    honours one. `on_delta` gets text as it comes and asks for a stream.
+    """
+
+    async def chat(
+        self,
+        deployment: Deployment,
+        request: ChatRequest,
+        *,
+        on_delta: OnDelta | None = None,
+        idempotency_key: str | None = None,
+        first_token: float | None = None,
+        idle: float | None = None,
+    ) -> ChatAnswer: ...
+
+    async def embed(self, deployment: Deployment, texts: list[str]) -> EmbedAnswer: ...
+
+    async def rerank(
+        self, deployment: Deployment, query: str, documents: list[str], keep: int | None
+    ) -> RerankAnswer: ...
+
+    async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer: ...
+
+    async def close(self) -> None: ...

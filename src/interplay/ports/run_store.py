@@ -1,0 +1,150 @@
+"""Runs as callers see them: create, look, cancel, signal. What a worker needs is in `run_queue.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from interplay.core.runs.status import RunStatus
+from interplay.ports.run_queue import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to create. `input` is msgpack of the checked inputs.
+
+    `idempotency_key` with `request_digest`: the same key again gives the run it gave before, or
+    IdempotencyConflict when the digest differs. `journal` and `forked_from` are a fork's: events
+    already known, given sequence numbers from 1. `claim_for`: a worker of this very process that
+    takes the run at once (created claimed, under fence 1).
+    """
+
+    run_id: UUID
+    project_id: int
+    flow_name: str
+    flow_version: str
+    input: bytes
+    queue: str = "default"
+    priority: int = 0
+    deadline: float | None = None  # seconds from creation
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+    batch_id: UUID | None = None
+    forked_from: UUID | None = None
+    journal: tuple[tuple[int, str | None, int, bytes], ...] = ()  # kind, step_key, attempt, body
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRun:
+    run_id: UUID
+    created: bool  # false: the idempotency key had made it before
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as it stands. Times are seconds since the epoch."""
+
+    run_id: UUID
+    project_id: int
+    flow_name: str
+    flow_version: str
+    status: RunStatus
+    queue: str
+    priority: int
+    seq: int
+    takeovers: int
+    created_at: float
+    deadline_at: float | None
+    finished_at: float | None
+    cancel_requested: bool
+    worker_id: UUID | None
+    batch_id: UUID | None
+    forked_from: UUID | None
+    labels: dict[str, str]
+    input: bytes | None  # None in lists
+    output: bytes | None  # None in lists
+    error: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    flow_name: str | None = None
+    flow_version: str | None = None
+    status: tuple[RunStatus, ...] = ()
+    batch_id: UUID | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that a run waits for: an approval to decide, a signal, a timer."""
+
+    run_id: UUID
+    flow_name: str
+    step_key: str
+    what: str
+    name: str | None
+    due_at: float | None
+    since: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """How the runs of a batch stand, by status."""
+
+    batch_id: UUID
+    total: int
+    by_status: dict[RunStatus, int]
+
+
+class RunStore(Protocol):
+    """Every method is bound to a project: another project's run is not there (NotFound)."""
+
+    async def create(self, runs: Sequence[NewRun]) -> list[CreatedRun]:
+        """All or none, durable when it returns. Many at once go by COPY or one statement."""
+        ...
+
+    async def get(self, project_id: int, run_id: UUID) -> RunRecord: ...
+
+    async def page(self, project_id: int, wanted: RunFilter, limit: int, before: UUID | None = None) -> list[RunRecord]:
+        """Newest first; `before` is the last run of the page before."""
+        ...
+
+    async def events(self, project_id: int, run_id: UUID, after: int = 0, limit: int = 1000) -> list[StoredEvent]:
+        """The journal from `after` (exclusive) on, in order."""
+        ...
+
+    async def cancel(self, project_id: int, run_id: UUID, reason: str) -> RunRecord:
+        """Asks the owner to stop; a run that nobody holds ends at once. An ended run stays as it is."""
+        ...
+
+    async def signal(self, project_id: int, run_id: UUID, signal_id: UUID, name: str, body: bytes) -> bool:
+        """Leaves a signal and wakes the run. May come before its wait. False: this id was there already.
+
+        Raises Conflict for a run that has ended.
+        """
+        ...
+
+    async def signals(self, project_id: int, run_id: UUID) -> list[tuple[UUID, str, bytes, float]]:
+        """Id, name, body, time of each signal left for a run, oldest first."""
+        ...
+
+    async def redrive(self, project_id: int, run_id: UUID, by: str) -> RunRecord:
+        """A `dead` run becomes claimable again with a fresh takeover budget. Conflict otherwise."""
+        ...
+
+    async def waiting(self, project_id: int, what: str | None, limit: int, run_id: UUID | None = None) -> list[Waiting]:
+        """What runs wait for, nearest deadline first."""
+        ...
+
+    async def batch(self, project_id: int, batch_id: UUID) -> BatchCounts: ...
+
+    async def statistics(self) -> dict[str, Any]:
+        """For operators: runs by status, oldest queued age in seconds, workers with their leases, table sizes."""
+        ...
