@@ -1,0 +1,1 @@
+"""Orders the steps. One verb a file."""
