@@ -16,6 +16,7 @@ from typing import Protocol
 from uuid import UUID
 
 from interplay.core.errors import Unavailable
+from interplay.core.runs.signals import Signal
 from interplay.core.runs.status import RunStatus
 
 
@@ -162,14 +163,6 @@ class History:
 
     snapshot: Snapshot | None
     events: tuple[StoredEvent, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    signal_id: UUID
-    name: str
-    body: bytes
-    at: float
 
 
 class RunQueue(Protocol):
