@@ -1,0 +1,1 @@
+"""What does the work: one technology a folder, the only code that imports its library."""
