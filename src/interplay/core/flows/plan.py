@@ -67,6 +67,14 @@ class StepPlan:
     fallback: Evaluable | None = None  # `on_error: {use: …}`
     composite: Composite | None = None
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether the run's inputs can make a difference to this step (inner steps count as reading them)."""
+        if self.composite is not None:
+            return True
+        parts = [*self.values.values(), self.when, self.limit_key, self.fallback]
+        return any("inputs" in part.roots for part in parts if part is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class ScopePlan:

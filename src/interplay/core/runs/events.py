@@ -123,11 +123,12 @@ class StepWaiting(Body, frozen=True, array_like=True):
 
 
 class StepProgressed(Body, frozen=True, array_like=True):
-    """A loop finished turn number `index` (from 0) and carries `value` on."""
+    """A loop finished turn number `index` (from 0) and carries `value` on; `spent` is its usage so far."""
 
     kind: ClassVar[EventKind] = EventKind.STEP_PROGRESSED
     index: int
     value: Any
+    spent: Usage | None = None
 
 
 class StepExpanded(Body, frozen=True, array_like=True):

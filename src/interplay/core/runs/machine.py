@@ -396,8 +396,29 @@ class RunMachine:
             self._end(RunCancelled(reason))
 
     def fail_run(self, failure: Failure) -> None:
+        """Ends the run for a reason that lies outside its steps."""
         if self.ended is None:
             self._end(RunFailed(failure))
+
+    def overrule(self, failure: Failure) -> None:
+        """Something that followed from the state cannot be kept: the run fails, whatever was concluded.
+
+        Takes the conclusion back that was not journaled yet: the fact of the step that `failure.where`
+        names, and the end of the run.
+        """
+        self.outbox = [
+            record
+            for record in self.outbox
+            if not record[2].kind.terminal
+            and not (record[0] == failure.where and record[2].kind is EventKind.STEP_SUCCEEDED)
+        ]
+        self.ended = None
+        self._end(RunFailed(failure, failure.where))
+
+    def postpone(self, step: StepState) -> None:
+        """A step that this worker may not start: it stays pending for the next owner."""
+        self.running.discard(step)
+        step.status = StepStatus.PENDING
 
     # ------------------------------------------------------------------ time and signals
 

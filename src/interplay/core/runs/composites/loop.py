@@ -41,6 +41,7 @@ def progressed(machine: RunMachine, step: StepState, body: StepProgressed) -> No
         forget(machine, scope)
     inner.open.clear()
     inner.carry, inner.turn = body.value, body.index + 1
+    step.usage = body.spent
     machine.mark(step)
 
 
@@ -58,7 +59,7 @@ def look_at(machine: RunMachine, step: StepState, plan: LoopPlan, now: float) ->
         if scope.failed is not None:
             machine.fail(step, failure_of(scope), now)
         elif not scope.unsettled:
-            machine.record(step, StepProgressed(inner.turn, plan.update.evaluate(scope.names)))
+            machine.record(step, StepProgressed(inner.turn, plan.update.evaluate(scope.names), step.usage))
     except StepFailure as refused:
         machine.fail(step, refused.failure, now)
 

@@ -1,0 +1,173 @@
+"""One attempt of a step that reaches outside: slot, cache, budget, timeouts, and the fact to journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from interplay.core.errors import NotFound, Unavailable
+from interplay.core.failures import Failure, StepFailure
+from interplay.core.models.usage import Usage
+from interplay.core.runs.events import (
+    Body,
+    StepIntended,
+    StepSucceeded,
+    decode_value,
+    encode_value,
+)
+from interplay.core.runs.retrying import after_failure
+from interplay.core.runs.state import StepState
+from interplay.ports.clock import Clock
+from interplay.ports.result_cache import ResultCache
+from interplay.ports.slots import Slots
+from interplay.use_cases.step_call import StepCall, StepExecutor, StepResult
+
+_SLOT_PAUSE, _LONGEST_SLOT_PAUSE = 0.02, 0.5  # seconds between two looks for a free slot
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    run_id: UUID
+    project_id: int
+    worker_id: UUID
+
+
+class AttemptStep:
+    """Executes leaf steps through a StepExecutor, under the step's policy."""
+
+    def __init__(self, executor: StepExecutor, cache: ResultCache, slots: Slots, clock: Clock) -> None:
+        self._executor = executor
+        self._cache = cache
+        self._slots = slots
+        self._clock = clock
+
+    async def run(
+        self,
+        who: RunIdentity,
+        step: StepState,
+        intend: Callable[[Body], Awaitable[None]],
+        on_delta: Callable[[str], None] | None,
+    ) -> Body:
+        """The fact that the attempt leaves behind. `intend` makes an intent durable before an effect."""
+        started_at, began = self._clock.now(), self._clock.monotonic()
+        usage: Usage | None = None
+        try:
+            call = self._call(who, step, on_delta)
+            _check_budget(step)
+            kept = await self._kept(call)
+            if kept is not None:
+                return StepSucceeded(kept, started_at, self._clock.monotonic() - began, None, None, "cache")
+            result = await self._in_slot(who, step, call, intend)
+            usage = result.usage
+            await self._keep(call, result)
+        except StepFailure as failed:
+            span = (started_at, self._clock.monotonic() - began)
+            return after_failure(step, str(who.run_id), failed.failure, span, usage)
+        except (Unavailable, NotFound) as away:
+            code = "unavailable" if isinstance(away, Unavailable) else "not_found"
+            span = (started_at, self._clock.monotonic() - began)
+            return after_failure(step, str(who.run_id), Failure(code, away.detail, away.where, away.advice), span)
+        seconds = self._clock.monotonic() - began
+        return StepSucceeded(result.output, started_at, seconds, None, usage, "", result.detail)
+
+    def _call(self, who: RunIdentity, step: StepState, on_delta: Callable[[str], None] | None) -> StepCall:
+        plan = step.plan
+        args = {name: value.evaluate(step.scope.names) for name, value in plan.values.items()}
+        left = _tokens_left(step)
+        if left is not None and plan.kind == "chat":
+            args["max_tokens"] = min(int(args.get("max_tokens") or left), left)
+        return StepCall(
+            who.run_id,
+            who.project_id,
+            step.key,
+            step.attempt,
+            plan.kind,
+            args,
+            plan.policy,
+            f"{who.run_id}:{step.key}",
+            on_delta if step.stream else None,
+        )
+
+    async def _in_slot(
+        self,
+        who: RunIdentity,
+        step: StepState,
+        call: StepCall,
+        intend: Callable[[Body], Awaitable[None]],
+    ) -> StepResult:
+        limit = step.plan.policy.limit
+        if limit is None or step.plan.limit_key is None:
+            return await self._outside(step, call, intend)
+        key, holder = str(step.plan.limit_key.evaluate(step.scope.names)), f"{who.run_id}:{step.key}"
+        pause = _SLOT_PAUSE
+        while not await self._slots.take(who.project_id, key, limit.concurrency, who.worker_id, holder):
+            await self._clock.sleep_until(self._clock.monotonic() + pause)
+            pause = min(pause * 1.5, _LONGEST_SLOT_PAUSE)
+        try:
+            return await self._outside(step, call, intend)
+        finally:
+            await asyncio.shield(self._slots.release(who.project_id, key, holder))
+
+    async def _outside(self, step: StepState, call: StepCall, intend: Callable[[Body], Awaitable[None]]) -> StepResult:
+        if step.plan.policy.effect is not None:
+            await intend(StepIntended(self._clock.now(), call.idempotency_key))
+        limit = self._time_left(step)
+        try:
+            async with asyncio.timeout(limit):
+                return await self._executor.execute(call)
+        except TimeoutError:
+            raise StepFailure("timeout", f"The attempt took longer than {limit:g} s.") from None
+
+    def _time_left(self, step: StepState) -> float | None:
+        timeout = step.plan.policy.timeout
+        limits = [timeout.attempt] if timeout.attempt is not None else []
+        if timeout.total is not None:
+            spent = self._clock.now() - step.started_at if step.started_at is not None else 0.0
+            limits.append(max(0.0, timeout.total - spent))
+        return min(limits, default=None)
+
+    async def _kept(self, call: StepCall) -> Any:
+        if call.policy.cache is None:
+            return None
+        raw = await self._cache.get(call.project_id, await self._executor.cache_digest(call))
+        return decode_value(raw) if raw is not None else None
+
+    async def _keep(self, call: StepCall, result: StepResult) -> None:
+        if call.policy.cache is not None:
+            digest = await self._executor.cache_digest(replace(call, on_delta=None))
+            await self._cache.put(call.project_id, digest, encode_value(result.output), call.policy.cache)
+
+
+def _check_budget(step: StepState) -> None:
+    """A step, and each step around it, may start a call only while its budget has something left."""
+    spender: StepState | None = step
+    while spender is not None:
+        budget, spent = spender.plan.policy.budget, spender.usage or Usage()
+        if budget.usd is not None and (spent.usd or 0.0) >= budget.usd:
+            raise StepFailure(
+                "budget_exceeded",
+                f"{spender.key} may spend {budget.usd:g} USD and has spent {spent.usd:.6g}.",
+                where=spender.key,
+            )
+        if budget.tokens is not None and spent.tokens >= budget.tokens:
+            raise StepFailure(
+                "budget_exceeded",
+                f"{spender.key} may use {budget.tokens:,} tokens and has used {spent.tokens:,}.",
+                where=spender.key,
+            )
+        spender = spender.scope.owner
+
+
+def _tokens_left(step: StepState) -> int | None:
+    left: int | None = None
+    spender: StepState | None = step
+    while spender is not None:
+        budget = spender.plan.policy.budget
+        if budget.tokens is not None:
+            here = max(1, budget.tokens - (spender.usage or Usage()).tokens)
+            left = here if left is None else min(left, here)
+        spender = spender.scope.owner
+    return left

@@ -1,0 +1,89 @@
+"""Forks a run from a step: what was before is kept, what follows runs again, with changes if wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from interplay.core.flows.types import check_inputs
+from interplay.core.runs.events import decode_value, encode_body, encode_value
+from interplay.core.runs.forking import ForkPlan, plan_fork
+from interplay.ports.event_bus import EventBus
+from interplay.ports.run_store import CreatedRun, NewRun, RunStore
+from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.read_history import ReadHistory
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest:
+    """`inputs` replace the run's own by name. `version`: another version of the flow (a changed prompt or
+    model is a new version). `idempotency_key` as for any run."""
+
+    run_id: UUID
+    from_step: str
+    inputs: dict[str, Any] | None = None
+    version: str | None = None
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkedRun:
+    """`created` is None for a preview."""
+
+    plan: ForkPlan
+    created: CreatedRun | None
+
+
+class ForkRun:
+    def __init__(
+        self,
+        runs: RunStore,
+        history: ReadHistory,
+        plans: PlanLoader,
+        bus: EventBus,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._runs = runs
+        self._history = history
+        self._plans = plans
+        self._bus = bus
+        self._new_id = new_id
+
+    async def preview(self, project_id: int, request: ForkRequest) -> ForkedRun:
+        """What would run again, and what that cost and took the last time. Changes nothing."""
+        fork, _ = await self._prepare(project_id, request)
+        return ForkedRun(fork, None)
+
+    async def run(self, project_id: int, request: ForkRequest) -> ForkedRun:
+        """Raises NotFound (run, step, version) and InvalidRunInputs."""
+        fork, new = await self._prepare(project_id, request)
+        created = (await self._runs.create([new]))[0]
+        self._bus.publish(f"queue.{new.queue}", {"run": str(created.run_id)})
+        return ForkedRun(fork, created)
+
+    async def _prepare(self, project_id: int, request: ForkRequest) -> tuple[ForkPlan, NewRun]:
+        record = await self._runs.get(project_id, request.run_id)
+        events = await self._history.events(project_id, request.run_id)
+        old = await self._history.plan(record)
+        version = request.version or record.flow_version
+        new = await self._plans.load(version)
+        before = decode_value(record.input) if record.input else {}
+        inputs = check_inputs(new.flow, {**before, **(request.inputs or {})})
+        fork = plan_fork(old, new, events, request.from_step, (before, inputs))
+        journal = tuple((int(e.body.kind), e.step_key, e.attempt, encode_body(e.body)) for e in fork.journal)
+        return fork, NewRun(
+            run_id=self._new_id(),
+            project_id=project_id,
+            flow_name=record.flow_name,
+            flow_version=version,
+            input=encode_value(inputs),
+            deadline=new.deadline,
+            idempotency_key=request.idempotency_key,
+            request_digest=request.request_digest,
+            forked_from=request.run_id,
+            journal=journal,
+            labels=record.labels,
+        )

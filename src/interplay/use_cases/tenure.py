@@ -1,0 +1,212 @@
+"""A worker's time under one worker id: its lease, its committer, and the runs it claimed under that id.
+
+Everything in here is bound to that id. When the lease is lost the whole tenure is dropped, and whatever
+still comes back to it changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from interplay.core.errors import Unavailable
+from interplay.core.failures import Failure
+from interplay.core.runs.events import Body, RunFailed, encode_body
+from interplay.core.runs.machine import RunMachine
+from interplay.core.runs.state import StepState
+from interplay.core.runs.status import RunStatus
+from interplay.ports.run_queue import ClaimedRun, JournalRow, RunChange
+from interplay.use_cases.execute_run import RunExecution
+from interplay.use_cases.group_commit import CommitItem, GroupCommitter
+from interplay.use_cases.hold_lease import Lease
+from interplay.use_cases.recover_run import RecoveredRun
+from interplay.use_cases.write_facts import FactWriter
+
+if TYPE_CHECKING:
+    from interplay.use_cases.attempt_step import RunIdentity
+    from interplay.use_cases.take_snapshot import TakeSnapshot
+    from interplay.use_cases.work import WorkerOptions, WorkerParts
+
+
+class Tenure:
+    """Implements `execute_run.Host` for the runs of one worker id."""
+
+    def __init__(self, parts: WorkerParts, options: WorkerOptions, worker_id: UUID, snapshots: TakeSnapshot) -> None:
+        self.worker_id = worker_id
+        self.pool = options.pool
+        self.executions: dict[UUID, RunExecution] = {}
+        self.ended = asyncio.Event()
+        self.draining = False
+        self.renewing: asyncio.Task[None] | None = None
+        self.lease = Lease(parts.queue, parts.clock, worker_id, options.lease)
+        self._parts = parts
+        self._options = options
+        self._snapshots = snapshots
+        self._committer = GroupCommitter(parts.queue, worker_id, options.lease, self.lose)
+        self._committing: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._since = 0.0
+        self._idle = asyncio.Event()
+
+    @property
+    def lost(self) -> bool:
+        return self._committer.lost
+
+    async def begin(self) -> None:
+        await self.lease.take(self._options.pool, self._options.capacity)
+        self._since = self._parts.clock.monotonic()
+        self._committing = asyncio.create_task(self._committer.run())
+        self._committing.add_done_callback(self._committer_ended)
+
+    def _committer_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.lose()
+
+    # ------------------------------------------------------------------ runs
+
+    def execute(self, run: ClaimedRun, recovered: RecoveredRun) -> None:
+        writer = FactWriter(run, recovered.seq, self._parts.blobs)
+        waiting = {key for key, step in recovered.machine.waiting.items() if step.wait is not None}
+        writer.waits_already(waiting)
+        execution = RunExecution(self, run, recovered.machine, writer)
+        self.executions[run.run_id] = execution
+        execution.begin()
+
+    def fail(self, run: ClaimedRun, failure: Failure) -> None:
+        """Ends a run whose journal or flow cannot be read."""
+        seq = run.seq + 1
+        body = RunFailed(failure)
+        row = JournalRow(run.run_id, run.shelf, seq, body.kind, None, 0, run.fence, encode_body(body))
+        error = FactWriter(run, seq, self._parts.blobs).error(body)
+        change = RunChange(run.run_id, run.fence, RunStatus.FAILED, seq, error=error)
+        self.commit(CommitItem(run.run_id, [row], lambda _verdict, _standing: None, change))
+
+    def release(self, execution: RunExecution) -> None:
+        self.executions.pop(execution.run.run_id, None)
+        if not self.executions:
+            self._idle.set()
+
+    def look_again(self, execution: RunExecution) -> None:
+        self._spawn(self._look_again(execution))
+
+    async def _look_again(self, execution: RunExecution) -> None:
+        run_id = execution.run.run_id
+        while not self.lost and not execution.over:
+            try:
+                standing = (await self._parts.queue.standing([run_id])).get(run_id)
+                signals = (await self._parts.queue.signals([run_id])).get(run_id, ())
+            except Unavailable:
+                await asyncio.sleep(0.1)
+                continue
+            if standing is None or standing.worker_id != self.worker_id:
+                execution.drop()
+                self.release(execution)
+            else:
+                execution.told(standing.sig, tuple(signals), standing.cancel_requested)
+            return
+
+    def hinted(self, message: dict[str, Any]) -> None:
+        """Somebody says that a run of ours was signalled or cancelled."""
+        with contextlib.suppress(KeyError, ValueError):
+            execution = self.executions.get(UUID(message["run"]))
+            if execution is not None:
+                self.look_again(execution)
+
+    # ------------------------------------------------------------------ what a run asks of its host
+
+    def now(self) -> float:
+        return self._parts.clock.now()
+
+    def may_start(self) -> bool:
+        return not self.draining and not self.lost and self.lease.held
+
+    def commit(self, item: CommitItem) -> None:
+        self._committer.put(item)
+
+    def say(self, run_id: UUID, message: dict[str, Any]) -> None:
+        self._parts.bus.publish(f"run.{run_id}", message)
+
+    async def attempt(self, who: RunIdentity, step: StepState, intend: Any, on_delta: Any) -> Body:
+        return await self._parts.attempts.run(who, step, intend, on_delta)
+
+    async def expand(self, run: ClaimedRun, machine: RunMachine, step: StepState) -> Body:
+        return await self._parts.expand.run(run.project_id, machine, step)
+
+    # ------------------------------------------------------------------ the lease
+
+    async def keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.renew_every)
+            held = self.lease.held
+            answer = await self.lease.renew()
+            if not answer.alive:
+                self.lose()
+                return
+            if not held:
+                self._since = self._parts.clock.monotonic()
+            for run_id in answer.cancelled:
+                self._look_at(run_id, None)
+            for run_id, sig in answer.signalled:
+                self._look_at(run_id, sig)
+            self._go_on()
+
+    def _look_at(self, run_id: UUID, sig: int | None) -> None:
+        execution = self.executions.get(run_id)
+        if execution is not None and (sig is None or sig != execution.sig):
+            self.look_again(execution)
+
+    def _go_on(self) -> None:
+        """A lease that was late is held again: steps that might not start may start now."""
+        if self.may_start():
+            for execution in list(self.executions.values()):
+                execution.start_refused()
+
+    def lease_unbroken_for(self, seconds: float) -> bool:
+        """A reaper asks this of itself: after an outage the others deserve the time to renew first."""
+        return self.lease.held and self._parts.clock.monotonic() - self._since >= seconds
+
+    def lose(self) -> None:
+        self._committer.lose()
+        self.ended.set()
+
+    # ------------------------------------------------------------------ housekeeping and the end
+
+    def sweep(self) -> None:
+        now = self.now()
+        for execution in list(self.executions.values()):
+            deadline = execution.machine.deadline_at
+            if deadline is not None and now >= deadline:
+                execution.pump()
+            if execution.wants_snapshot():
+                self._spawn(self._snapshots.run(self.worker_id, execution))
+
+    async def quiet(self) -> None:
+        """Returns when no attempt is under way and everything is durable."""
+        while tasks := [task for e in self.executions.values() for task in e.attempts]:
+            await asyncio.wait(tasks)
+        await self._committer.settled()
+
+    async def retire(self) -> int:
+        """Hands back what this worker still holds, and forgets the worker."""
+        for execution in self.executions.values():
+            execution.drop()
+        try:
+            return await self._parts.queue.retire(self.worker_id)
+        except Unavailable:
+            return 0  # the lease runs out by itself
+
+    def drop(self) -> None:
+        self._committer.lost = True
+        for execution in self.executions.values():
+            execution.drop()
+        self.executions.clear()
+        for task in (self._committing, self.renewing, *self._background):
+            if task is not None:
+                task.cancel()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

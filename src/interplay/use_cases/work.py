@@ -1,0 +1,219 @@
+"""The worker: claims runs, executes them, and lives under one lease at a time.
+
+The loop, as a list: take a lease · claim while there is room · execute · renew · reap the dead · wake
+what is due · when the lease is lost, drop everything and begin anew under another id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from interplay.core.errors import NotFound, Unavailable
+from interplay.core.failures import Failure
+from interplay.ports.blob_store import BlobStore
+from interplay.ports.clock import Clock
+from interplay.ports.event_bus import EventBus
+from interplay.ports.run_queue import ClaimedRun, RunQueue
+from interplay.use_cases.attempt_step import AttemptStep
+from interplay.use_cases.expand_flow import ExpandFlow
+from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.recover_run import RecoverRun
+from interplay.use_cases.take_snapshot import TakeSnapshot
+from interplay.use_cases.tenure import Tenure
+
+_LOG = logging.getLogger("interplay.worker")
+_AWAY_PAUSE = 0.2  # seconds between two tries while the ledger is away
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """Times in seconds. `capacity` is how many runs one process holds at once.
+
+    `poll` is how often a worker without a hint looks for runs; `sweep` how often it reaps and wakes.
+    """
+
+    pool: str = "default"
+    capacity: int = 1000
+    lease: float = 10.0
+    renew_every: float = 2.5
+    poll: float = 0.5
+    sweep: float = 1.0
+    takeover_budget: int = 5
+    claim_most: int = 128
+    drain: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker works with; made by the composition root."""
+
+    queue: RunQueue
+    bus: EventBus
+    clock: Clock
+    blobs: BlobStore
+    plans: PlanLoader
+    attempts: AttemptStep
+    expand: ExpandFlow
+    new_id: Callable[[], UUID]
+
+
+class Worker:
+    """`run()` works until `stop()`; then it drains and hands back what is not done."""
+
+    def __init__(self, parts: WorkerParts, options: WorkerOptions | None = None) -> None:
+        self.parts = parts
+        self.options = options or WorkerOptions()
+        self.tenure: Tenure | None = None
+        self.ready = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._hint = asyncio.Event()
+        self._recover = RecoverRun(parts.queue, parts.blobs, parts.plans)
+        self._snapshots = TakeSnapshot(parts.queue)
+        self._full = False
+
+    def stop(self) -> None:
+        """Begins the drain: nothing new starts, what is under way may end."""
+        self._stopping.set()
+        self._hint.set()
+
+    def nudge(self) -> None:
+        """A run may be claimable: look now."""
+        self._hint.set()
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            tenure = Tenure(self.parts, self.options, self.parts.new_id(), self._snapshots)
+            await tenure.begin()
+            self.tenure = tenure
+            self.ready.set()
+            await self._serve(tenure)
+            if not tenure.lost:
+                await self._drain(tenure)
+            tenure.drop()
+
+    async def _serve(self, tenure: Tenure) -> None:
+        """Works under one lease until it is lost or the worker stops."""
+        loops: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
+            lambda: self._claim(tenure),
+            lambda: tenure.keep_lease(),
+            lambda: self._sweep(tenure),
+            lambda: self._listen(tenure),
+        )
+        tasks = [asyncio.create_task(loop()) for loop in loops]
+        ends = [asyncio.create_task(tenure.ended.wait()), asyncio.create_task(self._stopping.wait())]
+        try:
+            done, _ = await asyncio.wait([*tasks, *ends], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            keep = tasks[1:2] if not tenure.lost else []  # a draining worker keeps its lease
+            await _end([task for task in [*tasks, *ends] if task not in keep])
+            tenure.renewing = keep[0] if keep else None
+
+    async def _drain(self, tenure: Tenure) -> None:
+        """Waits for the attempts under way, then gives the rest back at no cost to its budget."""
+        tenure.draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(tenure.quiet(), self.options.drain)
+        if tenure.renewing is not None:
+            await _end([tenure.renewing])
+        given_back = await tenure.retire()
+        _LOG.info("drained", extra={"given_back": given_back})
+
+    # ------------------------------------------------------------------ the loops
+
+    async def _claim(self, tenure: Tenure) -> None:
+        while True:
+            self._hint.clear()
+            room = self.options.capacity - len(tenure.executions)
+            claimed = 0
+            if room > 0 and tenure.lease.held:
+                claimed = await self._claim_some(tenure, min(room, self.options.claim_most))
+            if claimed < min(max(room, 1), self.options.claim_most):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hint.wait(), self.options.poll)
+
+    async def _claim_some(self, tenure: Tenure, most: int) -> int:
+        try:
+            runs = await self.parts.queue.claim(tenure.worker_id, self.options.pool, most)
+        except Unavailable:
+            # the claim may have happened: under this id those runs would never be executed
+            tenure.lose()
+            await asyncio.sleep(_AWAY_PAUSE)
+            return 0
+        if runs:
+            await self._take(tenure, runs)
+        return len(runs)
+
+    async def _take(self, tenure: Tenure, runs: list[ClaimedRun]) -> None:
+        """Folds each run's journal and begins to execute it."""
+        while True:
+            try:
+                histories, signals = await self._recover.read(runs)
+                break
+            except Unavailable:
+                await asyncio.sleep(_AWAY_PAUSE)
+                if tenure.lost:
+                    return
+        for run in runs:
+            if tenure.lost:
+                return
+            try:
+                recovered = await self._recover.fold(run, histories.get(run.run_id), signals.get(run.run_id, ()))
+            except Unavailable:
+                tenure.lose()
+                return
+            except (NotFound, msgspec.DecodeError, KeyError) as broken:
+                tenure.fail(run, _cannot_recover(run, broken))
+                continue
+            tenure.execute(run, recovered)
+
+    async def _sweep(self, tenure: Tenure) -> None:
+        """Housekeeping: dead workers, due timers, deadlines, snapshots."""
+        options, queue = self.options, self.parts.queue
+        while True:
+            await asyncio.sleep(options.sweep)
+            tenure.sweep()
+            try:
+                if tenure.lease_unbroken_for(options.lease):
+                    reaped = await queue.reap(options.lease, options.takeover_budget)
+                    if reaped.workers:
+                        _LOG.warning(
+                            "took over from lost workers",
+                            extra={"workers": len(reaped.workers), "runs": len(reaped.requeued)},
+                        )
+                        self.nudge()
+                if await queue.wake_due(1000):
+                    self.nudge()
+            except Unavailable as away:
+                _LOG.warning("sweep postponed: %s", away)
+
+    async def _listen(self, tenure: Tenure) -> None:
+        topics = (f"queue.{self.options.pool}", f"worker.{tenure.worker_id}")
+        async with self.parts.bus.subscribe(*topics) as messages:
+            async for topic, message in messages:
+                if topic.startswith("queue."):
+                    self.nudge()
+                else:
+                    tenure.hinted(message)
+
+
+def _cannot_recover(run: ClaimedRun, error: Exception) -> Failure:
+    if isinstance(error, NotFound):
+        return Failure("not_found", f"The flow version {run.flow_version[:12]} is not there any more.")
+    detail = f"The run's journal cannot be read by this release: {type(error).__name__}: {error}"
+    return Failure("internal", detail, None, "Upgrade the workers, then re-drive the run.")
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
