@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
+
 from tests.postgres_server import PostgresServer, drop_database, fresh_database
 
 

@@ -8,13 +8,11 @@ import signal
 import subprocess
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from interplay.adapters.postgres.embedded.identity import ENVIRONMENT, Identity
-
-# A file to read from; None: nothing to read.
-Source = IO[bytes] | None
 
 
 class Child:
@@ -59,16 +57,27 @@ class Child:
             self._loop.call_soon_threadsafe(self._ended.set)
 
 
-def start(identity: Identity, *arguments: str | Path, output: IO[bytes] | int, source: Source = None) -> Child:
+@dataclass(frozen=True)
+class Place:
+    """How a program of PostgreSQL is started: as whom, in which folder, and with what lock to inherit."""
+
+    identity: Identity
+    folder: Path
+    lock: int
+
+
+def start(place: Place, *arguments: str | Path, output: IO[bytes], source: IO[bytes] | None = None) -> Child:
     """Starts a program of PostgreSQL; it reads from `source` and prints to `output`."""
+    identity = place.identity
     return Child(
         subprocess.Popen(
             identity.command(*arguments),
             stdin=subprocess.DEVNULL if source is None else source,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd="/",
+            cwd=place.folder,
             env=ENVIRONMENT,
+            pass_fds=(place.lock,),
             start_new_session=True,
             user=identity.user,
             group=identity.group,
@@ -78,7 +87,7 @@ def start(identity: Identity, *arguments: str | Path, output: IO[bytes] | int, s
     )
 
 
-async def run(identity: Identity, *arguments: str | Path, said: str = "", timeout: float) -> tuple[int, str]:
+async def run(place: Place, *arguments: str | Path, said: str = "", timeout: float) -> tuple[int, str]:
     """Runs a program of PostgreSQL to its end, with the few lines of `said` on its standard input.
 
     Returns its exit code and all it printed. It is killed when the time is over
@@ -87,7 +96,7 @@ async def run(identity: Identity, *arguments: str | Path, said: str = "", timeou
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output:
         source.write(said.encode())
         source.seek(0)
-        child = start(identity, *arguments, source=source, output=output)
+        child = start(place, *arguments, source=source, output=output)
         try:
             if not await child.wait(timeout):
                 raise TimeoutError(f"{arguments[0]} took more than {timeout:g} seconds")

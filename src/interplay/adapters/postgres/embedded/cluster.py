@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -12,14 +13,15 @@ from interplay.adapters.postgres.embedded.binaries import MAJOR_VERSION, Binarie
 from interplay.adapters.postgres.embedded.errors import NoDiskSpace
 from interplay.adapters.postgres.embedded.identity import Identity
 from interplay.adapters.postgres.embedded.listening import DATABASE, USER
+from interplay.adapters.postgres.embedded.lock import ProcessLock
 from interplay.adapters.postgres.embedded.paths import Paths
 
 # The shape of the directory itself. A directory with a higher number is left alone.
 FORMAT = 1
 SPACE_TO_CREATE = 192 * 1024 * 1024
 SPACE_TO_START = 32 * 1024 * 1024
-_CREATE_SECONDS = 120
-_REPAIR_SECONDS = 600
+# Making a cluster takes half a second; recovery after a crash may come before a repair.
+_SECONDS = 600
 
 _INITDB = (
     f"--username={USER}",
@@ -34,15 +36,16 @@ _INITDB = (
 
 
 class Cluster:
-    """The data directory under `paths`. All its methods want PostgreSQL stopped and the home locked."""
+    """The data directory under `paths`. Wants the home locked and `lock` held: no PostgreSQL runs on it."""
 
-    def __init__(self, paths: Paths, binaries: Binaries) -> None:
+    def __init__(self, paths: Paths, binaries: Binaries, lock: ProcessLock) -> None:
         self._paths = paths
         self._binaries = binaries
+        self._lock = lock
 
     async def prepare(self, identity: Identity) -> str:
         """Makes what is missing of cluster and password; returns the password."""
-        self._paths.drop_staging()
+        await asyncio.to_thread(self._paths.drop_staging)
         if self._paths.data.exists():
             _ask_for_space(self._paths.directory, SPACE_TO_START)
             identity.adopt(self._paths.data)
@@ -60,7 +63,7 @@ class Cluster:
         try:
             staging.mkdir(mode=0o700)
             identity.adopt(staging)
-            await self._run(identity, self._binaries.initdb, "-D", staging, *_INITDB)
+            await self._run(identity, staging, self._binaries.initdb, "-D", staging, *_INITDB)
             await self._alone(identity, staging, _set_password(password), f"CREATE DATABASE {DATABASE}")
             staging.rename(self._paths.data)
         except BaseException:
@@ -78,15 +81,15 @@ class Cluster:
         """Runs SQL in a stand-alone backend: no server, no socket, no password."""
         script = "".join(f"{statement};\n\n" for statement in statements)
         command = (self._binaries.postgres, "--single", "-D", data, "-j", "postgres")
-        said = await self._run(identity, *command, script=script, seconds=_REPAIR_SECONDS)
+        said = await self._run(identity, data, *command, script=script)
         if "ERROR:" in said or "FATAL:" in said:
             raise diagnosis.failure(self._paths, said, "PostgreSQL could not set up its database.")
 
-    async def _run(
-        self, identity: Identity, *command: str | Path, script: str = "", seconds: float = _CREATE_SECONDS
-    ) -> str:
+    async def _run(self, identity: Identity, data: Path, *command: str | Path, script: str = "") -> str:
+        """Runs a program in the folder of the cluster: a later start finds and ends it there, if we are killed."""
+        place = child.Place(identity, data, self._lock.descriptor)
         try:
-            code, said = await child.run(identity, *command, said=script, timeout=seconds)
+            code, said = await child.run(place, *command, said=script, timeout=_SECONDS)
         except TimeoutError as error:
             raise diagnosis.failure(self._paths, "", f"PostgreSQL could not be set up: {error}.") from error
         if code != 0:

@@ -40,8 +40,8 @@ TUNED = {
     "synchronous_commit": "on",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "wal_buffers": "16MB",
-    "wal_compression": "on",
     "max_wal_size": "1GB",
     "min_wal_size": "128MB",
     "checkpoint_timeout": "15min",
@@ -50,6 +50,9 @@ TUNED = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
+    "log_lock_waits": "on",
+    # Details of an error quote values: those belong to the user, not to a log.
+    "log_error_verbosity": "terse",
     "lc_messages": "C",
 }
 

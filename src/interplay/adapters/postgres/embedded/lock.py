@@ -1,21 +1,23 @@
-"""One supervisor a home: a lock that the kernel releases when its holder dies."""
+"""Locks that the kernel releases when their holders die: one supervisor a home, one PostgreSQL a database."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import json
 import os
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from interplay.adapters.postgres.embedded.errors import HomeInUse, NoRights
+from interplay.adapters.postgres.embedded.paths import open_owned
 
-_READS = 20
-_READ_PAUSE = 0.01
+_TRIES = 20
+_PAUSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,20 @@ class HomeLock:
         self._path = path
         self._descriptor: int | None = None
 
-    @property
-    def held(self) -> bool:
-        return self._descriptor is not None
-
-    def acquire(self) -> None:
-        """Takes the lock at once, or raises `HomeInUse` with the holder's pid and start time."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    async def acquire(self) -> None:
+        """Takes the lock, or raises `HomeInUse` with the holder's pid and start time."""
+        descriptor = open_owned(self._path, os.O_RDWR)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await _flock_patiently(descriptor)
             holder = {"pid": os.getpid(), "since": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         except OSError as error:
             os.close(descriptor)
             raise self._refusal(error) from error
+        except asyncio.CancelledError:
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -78,14 +79,66 @@ class HomeLock:
         return error
 
 
-def read_holder(path: Path) -> Holder | None:
-    """Who wrote the lock file last; waits a moment for one that is just being written."""
-    for _ in range(_READS):
+class ProcessLock:
+    """The file `process-lock`, held as long as any process of PostgreSQL lives.
+
+    Each inherits the descriptor from its first moment, before any list of processes shows what
+    it is, and the kernel frees the lock when the last one ends. So whoever gets it knows that
+    nothing of an earlier start works on the database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """What a process must inherit; only while it is held."""
+        if self._descriptor is None:
+            raise RuntimeError("the process lock is not held")
+        return self._descriptor
+
+    def acquire(self) -> bool:
+        """Takes it at once, or says that a process still holds it."""
+        if self._descriptor is not None:
+            return True
+        descriptor = open_owned(self._path, os.O_RDWR)
         try:
-            said = json.loads(path.read_text())
-            return Holder(pid=int(said["pid"]), since=str(said["since"]))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            time.sleep(_READ_PAUSE)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    @contextlib.contextmanager
+    def handed_on(self) -> Iterator[None]:
+        """Afterwards only the processes started inside hold it."""
+        try:
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of our part in it; processes that inherited it keep holding it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+async def _flock_patiently(descriptor: int) -> None:
+    """A holder that was just killed keeps its lock for some milliseconds more."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        await asyncio.sleep(_PAUSE)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Who wrote the lock file last."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        said = json.loads(path.read_text())
+        return Holder(pid=int(said["pid"]), since=str(said["since"]))
     return None

@@ -6,10 +6,12 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 CAN_SEE_PROCESSES = sys.platform == "linux"
 _STATUS_LINE = 7
+_PROGRAMS = ("postgres", "initdb")
 
 
 def recorded_pid(pid_file: Path) -> int | None:
@@ -29,7 +31,7 @@ def is_ready(pid_file: Path, pid: int) -> bool:
 
 
 def processes_in(data: Path) -> list[int]:
-    """The pids of all processes that work in this data directory: every PostgreSQL process makes it its own folder.
+    """The pids of all PostgreSQL processes that work in this data directory; each makes it its own folder.
 
     Linux only; elsewhere the list is empty, and PostgreSQL's own interlock must do.
     """
@@ -44,12 +46,12 @@ def processes_in(data: Path) -> list[int]:
             folder = os.stat(f"/proc/{pid}/cwd")
             program = os.readlink(f"/proc/{pid}/exe")
             same = (folder.st_dev, folder.st_ino) == (wanted.st_dev, wanted.st_ino)
-            if same and Path(program.removesuffix(" (deleted)")).name == "postgres":
+            if same and Path(program.removesuffix(" (deleted)")).name in _PROGRAMS:
                 found.append(pid)
     return found
 
 
-def tell(pids: list[int], number: signal.Signals) -> None:
+def tell(pids: Iterable[int], number: signal.Signals) -> None:
     """Sends a signal to each that still lives."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 from interplay.adapters.postgres.embedded import child, diagnosis, leftovers, postmaster
 from interplay.adapters.postgres.embedded.binaries import Binaries
@@ -12,6 +13,7 @@ from interplay.adapters.postgres.embedded.configuration import server_arguments
 from interplay.adapters.postgres.embedded.identity import Identity
 from interplay.adapters.postgres.embedded.lifeline import Lifeline
 from interplay.adapters.postgres.embedded.listening import Listening
+from interplay.adapters.postgres.embedded.lock import ProcessLock
 from interplay.adapters.postgres.embedded.paths import Paths
 from interplay.adapters.postgres.embedded.server_log import ServerLog
 
@@ -30,6 +32,7 @@ class Launch:
     binaries: Binaries
     identity: Identity
     listening: Listening
+    process_lock: ProcessLock
 
 
 class RunningPostgres:
@@ -43,14 +46,20 @@ class RunningPostgres:
     @classmethod
     async def start(cls, launch: Launch) -> RunningPostgres:
         """Clears what an earlier one left, starts PostgreSQL and waits until it is ready."""
-        await leftovers.clear(launch.paths)
+        lock = launch.process_lock
+        await leftovers.clear(launch.paths, lock)
         log = ServerLog(launch.paths.log)
         log.rotate()
         position = log.size()
         arguments = server_arguments(launch.paths, launch.listening)
-        with log.opened() as output:
-            process = child.start(launch.identity, launch.binaries.postgres, *arguments, output=output)
-        running = cls(launch, process)
+        place = child.Place(launch.identity, Path("/"), lock.descriptor)
+        with log.opened() as output, lock.handed_on():
+            process = child.start(place, launch.binaries.postgres, *arguments, output=output)
+        try:
+            running = cls(launch, process)
+        except OSError:
+            process.signal(signal.SIGINT)
+            raise
         try:
             await running._become_ready(log, position)
         except BaseException:
@@ -74,7 +83,7 @@ class RunningPostgres:
 
     async def stop(self) -> None:
         """A fast shutdown; after 10 seconds an immediate one; after 10 more the end. Each is safe for the data."""
-        self._process.signal(signal.SIGCONT)
+        postmaster.tell([self.pid, *postmaster.processes_in(self._paths.data)], signal.SIGCONT)
         self._process.signal(signal.SIGINT)
         if not await self._process.wait(_FAST_SECONDS):
             self._process.signal(signal.SIGQUIT)

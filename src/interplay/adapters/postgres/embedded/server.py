@@ -17,7 +17,7 @@ from interplay.adapters.postgres.embedded.database import ensure_database
 from interplay.adapters.postgres.embedded.errors import EmbeddedPostgresError
 from interplay.adapters.postgres.embedded.identity import choose_identity
 from interplay.adapters.postgres.embedded.listening import Listening, choose_listening, remembered_port
-from interplay.adapters.postgres.embedded.lock import HomeLock
+from interplay.adapters.postgres.embedded.lock import HomeLock, ProcessLock
 from interplay.adapters.postgres.embedded.paths import Paths
 from interplay.adapters.postgres.embedded.running import Launch, RunningPostgres
 from interplay.adapters.postgres.embedded.server_log import ServerLog
@@ -42,7 +42,7 @@ class EmbeddedPostgres:
     def __init__(self, directory: Path) -> None:
         self._paths = Paths(Path(directory).expanduser().absolute())
         self._lock = HomeLock(self._paths.lock)
-        self._launch: Launch | None = None
+        self._process_lock = ProcessLock(self._paths.process_lock)
         self._running: RunningPostgres | None = None
         self._watch: asyncio.Task[None] | None = None
         self._url = ""
@@ -70,24 +70,24 @@ class EmbeddedPostgres:
         try:
             check_version(self._paths)
             self._paths.make()
-            await asyncio.to_thread(self._lock.acquire)
+            await self._lock.acquire()
             check_version(self._paths)
-            await leftovers.clear(self._paths)
+            await leftovers.clear(self._paths, self._process_lock)
             identity = await asyncio.to_thread(choose_identity, binaries, self._paths.directory, self._paths.data)
             self._paths.open_to(identity)
-            password = await Cluster(self._paths, binaries).prepare(identity)
+            password = await Cluster(self._paths, binaries, self._process_lock).prepare(identity)
             write_configuration(self._paths)
-            self._launch = Launch(self._paths, binaries, identity, self._choose_listening())
-            self._url = self._launch.listening.url(password)
-            self._running = await RunningPostgres.start(self._launch)
-            await ensure_database(self._launch.listening, password)
+            launch = Launch(self._paths, binaries, identity, self._choose_listening(), self._process_lock)
+            self._url = launch.listening.url(password)
+            self._running = await RunningPostgres.start(launch)
+            await ensure_database(launch.listening, password)
         except OSError as error:
             await self.stop()
             raise diagnosis.refusal(self._paths.directory, error) or error from error
         except BaseException:
             await self.stop()
             raise
-        self._watch = asyncio.create_task(self._keep_running(self._launch), name="embedded-postgres")
+        self._watch = asyncio.create_task(self._keep_running(launch), name="embedded-postgres")
         return self._url
 
     async def stop(self) -> None:
@@ -100,6 +100,7 @@ class EmbeddedPostgres:
         running, self._running = self._running, None
         if running is not None:
             await running.stop()
+        self._process_lock.close()
         self._lock.release()
 
     async def __aenter__(self) -> str:

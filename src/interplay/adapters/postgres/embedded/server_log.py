@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from interplay.adapters.postgres.embedded.paths import open_owned
+
 MAX_BYTES = 4 * 1024 * 1024
 KEPT = 3
 _TAIL_BYTES = 16 * 1024
@@ -24,12 +26,7 @@ class ServerLog:
     @contextlib.contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         """The file to hand to PostgreSQL as its output."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.path, flags, 0o600)
-        with os.fdopen(descriptor, "ab") as file:
-            if os.geteuid() == 0:
-                owner = self.path.parent.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        with os.fdopen(open_owned(self.path, os.O_WRONLY | os.O_APPEND), "ab") as file:
             yield file
 
     def size(self) -> int:
