@@ -43,22 +43,27 @@ class Supervisor:
         await self.process.wait()
 
 
-async def spawn(directory: Path, prefix: Sequence[str] = ()) -> asyncio.subprocess.Process:
-    """Starts a supervisor without waiting for anything."""
+async def spawn(
+    directory: Path, prefix: Sequence[str] = (), binaries: Path | None = None
+) -> asyncio.subprocess.Process:
+    """Starts a supervisor behind the commands of `prefix`, without waiting for anything."""
     return await asyncio.create_subprocess_exec(
         *prefix,
         sys.executable,
         str(_PROGRAM),
         str(directory),
+        *([str(binaries)] if binaries else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
 
 
 @asynccontextmanager
-async def supervised(directory: Path, prefix: Sequence[str] = ()) -> AsyncIterator[Supervisor]:
+async def supervised(
+    directory: Path, prefix: Sequence[str] = (), binaries: Path | None = None
+) -> AsyncIterator[Supervisor]:
     """A supervisor that has said that it is up, or why not; ended at the end, however the test went."""
-    process = await spawn(directory, prefix)
+    process = await spawn(directory, prefix, binaries)
     try:
         yield Supervisor(process, await heard(process))
     finally:

@@ -1,6 +1,6 @@
 """A process that runs an embedded PostgreSQL, for tests to kill.
 
-    python supervisor.py DIRECTORY
+    python supervisor.py DIRECTORY [BINARIES]
 
 Prints one JSON line: {"url", "pid"} when it is up, or {"error", "kind"}. It stops cleanly
 when its standard input ends.
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from interplay.adapters.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from interplay.adapters.postgres.embedded.binaries import Binaries
 
 
 def say(**words: str | int | None) -> None:
@@ -21,8 +22,8 @@ def say(**words: str | int | None) -> None:
     sys.stdout.flush()
 
 
-async def main(directory: Path) -> None:
-    embedded = EmbeddedPostgres(directory)
+async def main(directory: Path, *binaries: Path) -> None:
+    embedded = EmbeddedPostgres(directory, *(Binaries(path) for path in binaries))
     try:
         url = await embedded.start()
     except EmbeddedPostgresError as error:
@@ -34,4 +35,4 @@ async def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(*(Path(argument) for argument in sys.argv[1:])))

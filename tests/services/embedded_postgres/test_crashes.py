@@ -77,11 +77,25 @@ class TestKilledPostmaster:
     async def test_a_stop_right_after_leaves_nothing(self, tmp_path: Path) -> None:
         embedded = EmbeddedPostgres(tmp_path / "postgres")
         await embedded.start()
-        processes = postgres_processes(embedded.directory)
         psutil.Process(embedded.pid).kill()
         await embedded.stop()
-        assert await all_end(processes)
         assert postgres_processes(embedded.directory) == []
+
+    async def test_one_that_cannot_start_again_is_reported_and_tried_until_it_can(self, tmp_path: Path) -> None:
+        embedded = EmbeddedPostgres(tmp_path / "postgres")
+        url = await embedded.start()
+        await write(url, 1)
+        control = embedded.directory / "data" / "global" / "pg_control"
+        control.rename(tmp_path / "pg_control")
+        psutil.Process(embedded.pid).kill()
+        async with asyncio.timeout(30):
+            while embedded.failure is None:
+                await asyncio.sleep(0.01)
+        assert "pg_control" in str(embedded.failure)
+        (tmp_path / "pg_control").rename(control)
+        assert await kept_once_back(url) == [1]
+        assert embedded.failure is None
+        await embedded.stop()
 
 
 class TestKilledSupervisor:

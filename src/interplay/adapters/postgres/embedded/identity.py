@@ -8,7 +8,7 @@
 * Root where user namespaces are forbidden, as in most containers: as that user
   with one capability left, to pass the folders above the home.
 
-Whether one works is tried, by running `postgres --version` from the directory
+Whether one works is tried, by asking the programs for their version from the directory
 (for another user from its parent: the directory itself is ours to open).
 Nothing is changed for it: no user is made, no rights of parent folders.
 """
@@ -128,8 +128,8 @@ def _keep_reach(user: pwd.struct_passwd) -> tuple[str, ...]:
 
 def _refusal(identity: Identity, binaries: Binaries, directory: Path) -> str | None:
     """Why this identity cannot work, or None when it can."""
-    script = 'cd "$1" && exec "$2" --version'
-    command = identity.command("sh", "-c", script, "sh", directory, binaries.postgres)
+    script = 'cd "$1" && "$2" --version && exec "$3" --version'
+    command = identity.command("sh", "-c", script, "sh", directory, binaries.postgres, binaries.initdb)
     try:
         done = subprocess.run(
             command,

@@ -40,6 +40,7 @@ class RunningPostgres:
 
     def __init__(self, launch: Launch, process: child.Child) -> None:
         self._paths = launch.paths
+        self._lock = launch.process_lock
         self._process = process
         self._lifeline = Lifeline(process.pid, launch.paths.pid_file)
 
@@ -91,6 +92,9 @@ class RunningPostgres:
                 postmaster.tell(postmaster.processes_in(self._paths.data), signal.SIGKILL)
                 self._process.signal(signal.SIGKILL)
                 await self._process.wait()
+        if self._process.returncode != 0:
+            # A postmaster that did not end in order may have left its processes behind.
+            await leftovers.clear(self._paths, self._lock)
         self.release()
 
     def release(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from interplay.adapters.postgres.embedded import diagnosis, leftovers
-from interplay.adapters.postgres.embedded.binaries import find_binaries
+from interplay.adapters.postgres.embedded.binaries import Binaries, find_binaries
 from interplay.adapters.postgres.embedded.cluster import Cluster, check_version
 from interplay.adapters.postgres.embedded.configuration import write_configuration
 from interplay.adapters.postgres.embedded.database import ensure_database
@@ -39,11 +39,13 @@ class EmbeddedPostgres:
     that one is already on its way down, and only a child can be watched without polling.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, binaries: Binaries | None = None) -> None:
+        """`binaries` are other programs than those of the installed package."""
         self._paths = Paths(Path(directory).expanduser().absolute())
         self._lock = HomeLock(self._paths.lock)
         self._process_lock = ProcessLock(self._paths.process_lock)
         self._running: RunningPostgres | None = None
+        self._binaries = binaries
         self._watch: asyncio.Task[None] | None = None
         self._url = ""
         self.restarts = 0
@@ -66,7 +68,7 @@ class EmbeddedPostgres:
         """
         if self._watch is not None:
             return self._url
-        binaries = find_binaries()
+        binaries = self._binaries or find_binaries()
         try:
             check_version(self._paths)
             self._paths.make()
