@@ -1,0 +1,276 @@
+"""From the IR to a plan: every value compiled against the types of what it names. Checking is compiling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from interplay.core.flows.composing import compile_composite
+from interplay.core.flows.ir import Flow, Step
+from interplay.core.flows.kinds import KINDS, Form, Kind
+from interplay.core.flows.plan import Evaluable, Plan, ScopePlan, StepPlan
+from interplay.core.flows.problems import InvalidFlow, Problem
+from interplay.core.flows.scopes import Compiler, dependencies, mentioned_by, order, scope_plan
+from interplay.core.flows.source import Path, Source
+from interplay.core.flows.types import ANY, NUMBER, OBJECT, STRING, Type, TypeProblem, fits, object_of, parse_type
+from interplay.core.flows.values import Literal, Record, Rendered, Sequence
+
+DEFAULT_DEADLINE: Final = 86_400.0  # seconds
+DEFAULT_MAX_STEPS: Final = 10_000
+RUN_TYPE: Final = object_of(id=STRING, started_at=NUMBER)
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """`plan` is None when there are problems."""
+
+    problems: list[Problem]
+    plan: Plan | None
+    types: dict[str, Type]
+
+
+def compile_flow(flow: Flow, version: str = "") -> Plan:
+    """The plan of a flow that was checked before. Raises InvalidFlow when it was not."""
+    result = check_flow(flow, version=version)
+    if result.plan is None:
+        raise InvalidFlow(result.problems)
+    return result.plan
+
+
+def check_flow(
+    flow: Flow,
+    source: Source | None = None,
+    *,
+    models: Mapping[str, str] | None = None,
+    flows: Mapping[str, Any] | None = None,
+    version: str = "",
+) -> CheckResult:
+    """All that is wrong with a flow, and its plan when nothing is.
+
+    `models` maps the aliases that the project knows to their tasks, `flows` the names of its flows to
+    their input names; None leaves such names unchecked.
+    """
+    compiler = FlowCompiler(source or Source(), models, flows)
+    names: dict[str, Type] = {"inputs": _inputs_type(flow, compiler), "run": RUN_TYPE}
+    root, types = compiler.scope(flow.steps, ("steps",), names)
+    output = None
+    if flow.output is not None:
+        output, _ = compiler.value(flow.output, ("output",), {**names, **types})
+        compiler.absent_in_output(flow, root, output)
+    problems = sorted(set(compiler.problems), key=lambda p: (p.place.line, p.place.column, p.path, p.message))
+    if problems:
+        return CheckResult(problems, None, types)
+    scope = ScopePlan(root.steps, output, root.dependents)
+    plan = Plan(flow, version, scope, flow.deadline or DEFAULT_DEADLINE, flow.max_steps or DEFAULT_MAX_STEPS)
+    return CheckResult([], plan, types)
+
+
+def _inputs_type(flow: Flow, compiler: Compiler) -> Type:
+    fields: dict[str, Type] = {}
+    for name, spec in flow.inputs.items():
+        try:
+            fields[name] = parse_type(spec.type)
+        except TypeProblem as wrong:
+            compiler.say("type", str(wrong), ("inputs", name))
+            fields[name] = ANY
+    return Type("object", None, fields, (), frozenset(fields))
+
+
+class FlowCompiler(Compiler):
+    """Compiles scopes and steps; the composing kinds come back here for their inner steps."""
+
+    def scope(
+        self, steps: Mapping[str, Step], path: Path, outer: Mapping[str, Type]
+    ) -> tuple[ScopePlan, dict[str, Type]]:
+        """The plan of a scope and the types of what its steps give."""
+        known = frozenset(steps)
+        mentions = {name: mentioned_by(step, known) - {name} for name, step in steps.items()}
+        for name, step in steps.items():
+            if name in mentioned_by(step, known) and name not in outer:
+                self.say("cycle", f"{name} refers to itself", (*path, name))
+        ordered, cycle = order(steps, mentions)
+        if cycle:
+            self.say("cycle", f"these steps wait for each other: {' → '.join(cycle)}", (*path, cycle[0]))
+            ordered = list(steps)
+        types: dict[str, Type] = dict.fromkeys(steps, ANY)
+        plans: dict[str, StepPlan] = {}
+        for name in ordered:
+            names = {**outer, **types}
+            if name not in outer:
+                names.pop(name, None)
+            plans[name], types[name] = self.step(name, steps[name], (*path, name), names, steps)
+        return scope_plan({name: plans[name] for name in steps}, None), types
+
+    def step(
+        self, name: str, step: Step, path: Path, names: Mapping[str, Type], siblings: Mapping[str, Step]
+    ) -> tuple[StepPlan, Type]:
+        kind = KINDS[step.kind]
+        inner: Path = (*path, kind.name)
+        policy = step.policy
+        composite = None
+        types: dict[str, Type] = {}
+        values: dict[str, Evaluable] = {}
+        if kind.composing:
+            composite, values, result = compile_composite(self, kind, step, inner, names)
+        else:
+            values = self.leaf(kind, step.config, inner, names, types)
+            result = kind.gives(step.config, types)
+        when = self.expression(policy.when, (*path, "when"), names) if policy.when is not None else None
+        limit_key = fallback = None
+        if policy.limit is not None:
+            limit_key, _ = self.value(policy.limit.key, (*path, "limit", "key"), names)
+        if policy.on_error.action == "use":
+            fallback, used = self.value(policy.on_error.use, (*path, "on_error", "use"), names)
+            if not fits(used, result):
+                self.say("type", f"the value used instead is {used}", (*path, "on_error", "use"), str(result))
+        extra = [part for part in (when, limit_key, fallback) if part is not None]
+        parts = [*values.values(), *extra, *composite_parts(composite)]
+        needs, tolerates = dependencies(step, parts, siblings, self, path)
+        self._quorum(step, needs, path)
+        plan = StepPlan(
+            name, step.kind, policy, values, needs - {name}, tolerates, when, limit_key, fallback, composite
+        )
+        return plan, result
+
+    def _quorum(self, step: Step, needs: frozenset[str], path: Path) -> None:
+        join = step.policy.join
+        if join.mode == "quorum" and join.quorum > len(needs):
+            message = f"quorum({join.quorum}) of {len(needs)} steps can never be reached"
+            self.say("policy", message, (*path, "join"), f"at most {len(needs)}")
+
+    def leaf(
+        self, kind: Kind, config: Mapping[str, Any], path: Path, names: Mapping[str, Type], types: dict[str, Type]
+    ) -> dict[str, Evaluable]:
+        """The fields of a leaf step, compiled; `types` collects theirs."""
+        if kind.open:
+            value, types["value"] = self.value(dict(config), path, names)
+            return {"value": value}
+        within = {
+            name: self.value(raw, (*path, "with", name), names)[0] for name, raw in (config.get("with") or {}).items()
+        }
+        values: dict[str, Evaluable] = {
+            name: Literal(value) for name, value in kind.defaults.items() if name not in config
+        }
+        for name, raw in config.items():
+            spec = kind.fields[name]
+            at: Path = (*path, name)
+            match spec.form:
+                case Form.TEXT:
+                    values[name] = self.text(raw, at, names, within)
+                case Form.MESSAGES:
+                    values[name] = self._messages(raw, at, names, within)
+                case Form.MODEL:
+                    self.model(raw, spec.task, at)
+                    values[name], _ = self.value(raw, at, names, STRING)
+                case Form.WITH | Form.STEPS | Form.MODELS:
+                    continue
+                case Form.VALUE:
+                    values[name], types[name] = self.value(raw, at, names, spec.type)
+                    self._secrets(kind, name, raw, at)
+                case _:
+                    values[name] = Literal(raw)
+        for name, default in kind.defaults.items():
+            if name not in config and name == "model":
+                self.model(str(default), kind.fields[name].task, path)
+        return values
+
+    def text(self, raw: str, path: Path, names: Mapping[str, Type], within: Mapping[str, Evaluable]) -> Evaluable:
+        # a template sees `with`, `inputs`, and what a composing kind adds (an item, index, carry, answers)
+        added = frozenset({"inputs", *self.added}) & frozenset(names)
+        template = self.template(raw, path, added | frozenset(within), frozenset(names))
+        if template is None:
+            return Literal("")
+        return Rendered(template, within, added)
+
+    def _messages(self, raw: Any, path: Path, names: Mapping[str, Type], within: Mapping[str, Evaluable]) -> Evaluable:
+        items: list[Evaluable] = []
+        for place, message in enumerate(raw):
+            content = message.get("content")
+            fields: list[tuple[str, Evaluable]] = [
+                (name, self.value(value, (*path, place, name), names)[0])
+                for name, value in message.items()
+                if name != "content"
+            ]
+            if isinstance(content, str):
+                fields.append(("content", self.text(content, (*path, place, "content"), names, within)))
+            elif content is not None:
+                fields.append(("content", self.value(content, (*path, place, "content"), names)[0]))
+            items.append(Record(tuple(fields)))
+        return Sequence(tuple(items))
+
+    added: frozenset[str] = frozenset()
+
+    def _secrets(self, kind: Kind, name: str, raw: Any, path: Path) -> None:
+        if name == "headers" and kind.name in ("http", "emit"):
+            return
+        if isinstance(raw, str) and "secret://" in raw:
+            self.say("secret", "a secret cannot stand here", path, "secret://name in the headers of http or emit")
+        elif isinstance(raw, dict | list):
+            for key, item in raw.items() if isinstance(raw, dict) else enumerate(raw):
+                self._secrets(kind, "", item, (*path, key))
+
+    def absent_in_output(self, flow: Flow, root: ScopePlan, output: Evaluable) -> None:
+        """The output of a run must be there whatever was skipped."""
+        for name in sorted(output.roots & set(flow.steps)):
+            reason = may_be_absent(name, root)
+            if reason is not None and not tolerated_by(output, name):
+                self.say(
+                    "absent",
+                    f"{name} may have no value ({reason}), and the output needs it",
+                    ("output",),
+                    "a value in any case",
+                    f'Write "${{ first({name}.…, …) }}" with what to use instead.',
+                )
+
+
+def tolerated_by(value: Evaluable, root: str) -> bool:
+    """Whether every part of a value that names `root` can live without it."""
+    if root not in value.roots:
+        return True
+    if isinstance(value, Record):
+        return all(tolerated_by(part, root) for _, part in value.fields)
+    if isinstance(value, Sequence):
+        return all(tolerated_by(part, root) for part in value.items)
+    return root in getattr(value, "tolerates", ())
+
+
+def may_be_absent(name: str, scope: ScopePlan) -> str | None:
+    """Why a step may end without a value although the run goes on; None when it cannot."""
+    seen: set[str] = set()
+    todo = [(name, "")]
+    while todo:
+        current, via = todo.pop()
+        if current in seen or current not in scope.steps:
+            continue
+        seen.add(current)
+        plan = scope.steps[current]
+        if plan.when is not None:
+            return f"{current} has a condition" if not via else f"it needs {current}, which has a condition"
+        if plan.policy.on_error.action == "continue":
+            return f"{current} may fail and the run goes on"
+        if plan.policy.join.mode == "all":
+            todo += [(need, current) for need in plan.needs if need not in plan.tolerates]
+    return None
+
+
+def composite_parts(composite: Any) -> list[Evaluable]:
+    """Everything inside a composing step that may name something outside of it."""
+    found: list[Evaluable] = []
+    if composite is None:
+        return found
+    for name in ("over", "concurrency", "carry", "update", "until", "accept"):
+        part = getattr(composite, name, None)
+        if part is not None:
+            found.append(part)
+    body: ScopePlan | None = getattr(composite, "body", None)
+    judge: StepPlan | None = getattr(composite, "judge", None)
+    for plan in [*(body.steps.values() if body is not None else ()), *([judge] if judge is not None else [])]:
+        found += [*plan.values.values(), *(p for p in (plan.when, plan.limit_key, plan.fallback) if p is not None)]
+        found += composite_parts(plan.composite)
+    if body is not None and body.output is not None:
+        found.append(body.output)
+    return found
+
+
+__all__ = ["OBJECT", "CheckResult", "check_flow", "compile_flow"]

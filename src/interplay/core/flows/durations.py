@@ -1,0 +1,30 @@
+"""Durations as people write them: `500ms`, `2s`, `5m`, `4h`, `1d`, or plain seconds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d)\s*)+")
+EXPECTED = "a duration such as 500ms, 2s, 5m, 4h, 1d or 1h30m"
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds. Raises ValueError for anything that is not a duration, or is negative."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+    raise ValueError(f"{value!r} is not {EXPECTED}")
+
+
+def format_duration(seconds: float) -> str | float:
+    """The shortest way to write it that `parse_duration` reads back to the same number."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = seconds / _UNITS[unit]
+        text = f"{count:g}{unit}"
+        if count >= 1 and count == int(count) and parse_duration(text) == seconds:
+            return text
+    return seconds

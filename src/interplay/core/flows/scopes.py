@@ -1,0 +1,238 @@
+"""Compiling one scope: what its steps may name, what each gives, and what depends on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from interplay.core.errors import near_names
+from interplay.core.flows.expressions import Expression, ExpressionProblem, compile_expression
+from interplay.core.flows.ir import Step
+from interplay.core.flows.plan import Evaluable, ScopePlan, StepPlan
+from interplay.core.flows.problems import Problem
+from interplay.core.flows.source import Path, Source
+from interplay.core.flows.templates import TemplateProblem, TextTemplate, compile_template
+from interplay.core.flows.types import ANY, Type, fits
+from interplay.core.flows.values import REFERENCE, Literal, ValueProblem, compile_value, unknown_name
+
+
+class Compiler:
+    """Collects problems with their places; every method gives something usable even after one."""
+
+    def __init__(self, source: Source, models: Mapping[str, str] | None, flows: Mapping[str, Any] | None) -> None:
+        self.source = source
+        self.models = models
+        self.flows = flows
+        self.problems: list[Problem] = []
+
+    def say(
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        expected: str | None = None,
+        suggestion: str | None = None,
+        column: int = 0,
+    ) -> None:
+        place = self.source.place(path)
+        if column and place.line:
+            place = type(place)(place.file, place.line, place.column + column)
+        shown = ".".join(str(part) for part in path)
+        self.problems.append(Problem(code, message, shown, place, expected, suggestion))
+
+    # ------------------------------------------------------------------ pieces
+
+    def value(self, raw: Any, path: Path, names: Mapping[str, Type], wanted: Type = ANY) -> tuple[Evaluable, Type]:
+        """A value that must fit `wanted`. Mistakes inside lists and mappings are told at their own place."""
+        if isinstance(raw, dict | list):
+            self._parts(raw, path, names)
+        try:
+            value, kind = compile_value(raw, names)
+        except (ValueProblem, ExpressionProblem) as wrong:
+            if not isinstance(raw, dict | list):
+                self._tell(wrong, path)
+            return Literal(None), ANY
+        if not fits(kind, wanted):
+            article = "an" if str(wanted)[0] in "aeiou" else "a"
+            self.say("type", f"this is {_with_article(kind)}", path, f"{article} {wanted}")
+        return value, kind
+
+    def _parts(self, raw: Any, path: Path, names: Mapping[str, Type]) -> None:
+        items = raw.items() if isinstance(raw, dict) else enumerate(raw)
+        for key, item in items:
+            self.value(item, (*path, key), names)
+
+    def expression(
+        self, source: str, path: Path, names: Mapping[str, Type], wanted: str | None = "boolean"
+    ) -> Expression | None:
+        text = source.strip()
+        if text.startswith("${") and text.endswith("}"):
+            text = text[2:-1]
+        try:
+            made = compile_expression(text, names)
+        except ExpressionProblem as wrong:
+            self._tell(wrong, path)
+            return None
+        if wanted is not None and made.result not in (wanted, "any"):
+            self.say("type", f"`{text.strip()}` is {made.result}", path, wanted)
+        return made
+
+    def _tell(self, wrong: ValueProblem | ExpressionProblem, path: Path) -> None:
+        if isinstance(wrong, ExpressionProblem):
+            self.say("expression", f"the expression does not compile: {wrong.message}", path, column=wrong.column)
+        else:
+            self.say("reference", wrong.message, path, wrong.expected, wrong.suggestion)
+
+    def template(
+        self, source: str, path: Path, known: frozenset[str], hidden: frozenset[str] = frozenset()
+    ) -> TextTemplate | None:
+        """`known` are the names it may use; `hidden` those that exist and must be passed by `with`."""
+        try:
+            made = compile_template(source)
+        except TemplateProblem as wrong:
+            self.say("template", f"the template does not compile (line {wrong.line}): {wrong.message}", path)
+            return None
+        for name in sorted(made.roots - known):
+            if name in hidden:
+                message = f"the template uses {name!r}, and templates see only `inputs` and the names in `with`"
+                self.say("template", message, path, suggestion=f"Add `with: {{{name}: ${name}}}`.")
+            else:
+                near = near_names(name, known)
+                meant = f"Did you mean {near[0]!r}?" if near else None
+                self.say(
+                    "template",
+                    f"the template uses {name!r}, which is no name here",
+                    path,
+                    f"one of {', '.join(sorted(known))}",
+                    meant,
+                )
+        return made
+
+    def model(self, alias: str, task: str | None, path: Path) -> None:
+        """An alias that is known to the project, and does what is asked of it."""
+        if self.models is None or "$" in alias:
+            return
+        found = self.models.get(alias)
+        if found is None:
+            near = near_names(alias, self.models)
+            meant = f"Did you mean {near[0]!r}?" if near else None
+            self.say(
+                "model",
+                f"there is no model {alias!r}",
+                path,
+                f"one of {', '.join(sorted(self.models)) or 'none yet'}",
+                meant,
+            )
+        elif task is not None and found != task and not (task == "classify" and found == "chat"):
+            self.say("model", f"{alias!r} is a model for {found}", path, f"a model for {task}")
+
+
+def dependencies(
+    step: Step, parts: list[Evaluable], siblings: Mapping[str, Step], compiler: Compiler, path: Path
+) -> tuple[frozenset[str], frozenset[str]]:
+    """What must settle first, and whose absence is fine."""
+    needs: set[str] = set()
+    strict: set[str] = set()
+    for part in parts:
+        roots = part.roots & set(siblings)
+        needs |= roots
+        strict |= roots - (part.tolerates if isinstance(part, Expression) else frozenset())
+    for name in step.policy.after:
+        if name not in siblings:
+            wrong = unknown_name(name, dict.fromkeys(siblings, ANY), f"after: {name}")
+            compiler.say("reference", wrong.message, (*path, "after"), wrong.expected, wrong.suggestion)
+        else:
+            needs.add(name)
+            strict.add(name)
+    return frozenset(needs), frozenset(needs - strict)
+
+
+def order(steps: Mapping[str, Step], mentions: Mapping[str, frozenset[str]]) -> tuple[list[str], list[str]]:
+    """Steps so that each comes after what it names, and, if there is one, a cycle."""
+    done: list[str] = []
+    state: dict[str, int] = {}
+    for start in steps:
+        trail: list[tuple[str, list[str]]] = [(start, sorted(mentions[start]))] if start not in state else []
+        state.setdefault(start, 1)
+        while trail:
+            name, todo = trail[-1]
+            if not todo:
+                trail.pop()
+                if state[name] == 1:
+                    state[name] = 2
+                    done.append(name)
+                continue
+            following = todo.pop(0)
+            if state.get(following) == 1:
+                names = [entry for entry, _ in trail]
+                return done, [*names[names.index(following) :], following]
+            if following not in state:
+                state[following] = 1
+                trail.append((following, sorted(mentions[following])))
+    return done, []
+
+
+def mentioned(raw: Any, known: frozenset[str]) -> frozenset[str]:
+    """The sibling steps that a raw value may name: a superset, for ordering before anything has a type."""
+    found: set[str] = set()
+    if isinstance(raw, str):
+        if "$" in raw or raw:
+            for match in REFERENCE.finditer(raw):
+                found.add(match[1])
+            if "${" in raw:
+                found.update(_words(raw))
+    elif isinstance(raw, dict):
+        for value in raw.values():
+            found |= mentioned(value, known)
+    elif isinstance(raw, list | tuple):
+        for value in raw:
+            found |= mentioned(value, known)
+    elif isinstance(raw, Step):
+        found |= mentioned_by(raw, known)
+    return frozenset(found) & known
+
+
+def mentioned_by(step: Step, known: frozenset[str]) -> frozenset[str]:
+    """The siblings that a step may name anywhere."""
+    policy = step.policy
+    found = set(mentioned(step.config, known)) | (set(policy.after) & known)
+    for text in (policy.when, step.config.get("until"), step.config.get("accept")):
+        if isinstance(text, str):
+            found |= _words(text) & known
+    found |= mentioned(policy.on_error.use, known)
+    if policy.limit is not None:
+        found |= mentioned(policy.limit.key, known)
+    inner = step.config.get("steps")
+    if isinstance(inner, dict) and step.kind != "set":
+        found -= {name for name in inner if name not in known}
+    return frozenset(found)
+
+
+def _words(text: str) -> set[str]:
+    import_free = text.replace("?", " ")
+    word, found = "", set()
+    previous = ""
+    for letter in import_free + " ":
+        if letter.isalnum() or letter == "_":
+            word += letter
+            continue
+        if word and previous != ".":
+            found.add(word)
+        if word:
+            previous = ""
+        word = ""
+        previous = letter if not letter.isspace() else previous
+    return found
+
+
+def scope_plan(plans: Mapping[str, StepPlan], output: Evaluable | None) -> ScopePlan:
+    dependents: dict[str, list[str]] = {}
+    for plan in plans.values():
+        for need in plan.needs:
+            dependents.setdefault(need, []).append(plan.id)
+    return ScopePlan(dict(plans), output, {need: tuple(ids) for need, ids in dependents.items()})
+
+
+def _with_article(kind: Type) -> str:
+    text = str(kind)
+    return text if kind.kind == "enum" else f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
