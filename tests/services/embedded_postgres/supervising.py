@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from interplay.adapters.postgres.embedded import postmaster
 
 _PROGRAM = Path(__file__).with_name("supervisor.py")
 _GONE_SECONDS = 30
+AWAY = (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)
 
 
 @dataclass
@@ -94,8 +95,13 @@ def postgres_processes(directory: Path) -> list[psutil.Process]:
 
 async def all_end(processes: list[psutil.Process]) -> bool:
     """Waits until none of them runs any more, for half a minute at most."""
+    return await becomes_true(lambda: not any(lives(process) for process in processes))
+
+
+async def becomes_true(condition: Callable[[], bool]) -> bool:
+    """Whether this comes true within half a minute: for what no event tells, such as the end of a stranger."""
     for _ in range(_GONE_SECONDS * 100):
-        if not any(lives(process) for process in processes):
+        if condition():
             return True
         await asyncio.sleep(0.01)
     return False
@@ -132,6 +138,16 @@ async def kept(url: str) -> list[int]:
     """The committed rows of `kept`, in order."""
     numbers: list[int] = await value(url, "SELECT array_agg(number ORDER BY number) FROM kept")
     return numbers
+
+
+async def kept_once_back(url: str) -> list[int]:
+    """The rows of `kept`, asked as a client would: again until the server is back."""
+    async with asyncio.timeout(_GONE_SECONDS):
+        while True:
+            try:
+                return await kept(url)
+            except AWAY:
+                await asyncio.sleep(0.01)
 
 
 def mode(path: Path) -> int:

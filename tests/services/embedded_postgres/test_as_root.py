@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
 from interplay.adapters.postgres.embedded import EmbeddedPostgres
 from interplay.adapters.postgres.embedded.binaries import Binaries, find_binaries
-from tests.services.embedded_postgres.supervising import kept, mode, supervised, value, write
+from tests.services.embedded_postgres.supervising import AWAY, kept, kept_once_back, mode, supervised, value, write
 
 NOBODY = pwd.getpwnam("nobody")
 ORDINARY = pwd.getpwnam("daemon")
@@ -85,6 +86,26 @@ def capabilities(pid: int) -> set[str]:
 
 def owners(directory: Path) -> set[int]:
     return {path.lstat().st_uid for path in (directory, *directory.rglob("*"))}
+
+
+def fill(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+async def write_until_refused(url: str, most: int) -> list[int]:
+    """Commits rows with a megabyte each until the server refuses or falls; those that it acknowledged."""
+    acknowledged: list[int] = []
+    await write(url, 0)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("ALTER TABLE kept ADD ballast bytea")
+        for number in range(1, most):
+            await connection.execute("INSERT INTO kept VALUES ($1, $2)", number, os.urandom(1 << 20))
+            acknowledged.append(number)
+    except (asyncpg.DiskFullError, *AWAY):
+        connection.terminate()
+    return [0, *acknowledged]
 
 
 class TestHomeThatOthersCanReach:
@@ -226,6 +247,23 @@ class TestDisk:
         async with supervised(tmp_path / "home" / "postgres", prefix) as supervisor:
             assert supervisor.said["kind"] == "NoDiskSpace"
             assert "Free some space" in supervisor.said["error"]
+
+    async def test_one_that_fills_up_later_loses_no_commit_and_goes_on_when_there_is_space(
+        self, tmp_path: Path
+    ) -> None:
+        home = tmp_path / "small,disk"  # the comma makes it listen on loopback: its socket would be out of sight
+        async with supervised(home / "postgres", self.on_disk(home, "size=230m")) as supervisor:
+            assert "url" in supervisor.said, supervisor.said
+            ballast = Path(f"/proc/{supervisor.pid}/root{home}/ballast")
+            fill(ballast, 90 << 20)
+            acknowledged = await write_until_refused(supervisor.said["url"], 100)
+            assert 0 < len(acknowledged) < 100
+            os.unlink(ballast)
+            rows = await kept_once_back(supervisor.said["url"])
+            # The last one was sent, and its answer may be what was lost.
+            assert rows[: len(acknowledged)] == acknowledged
+            await write(supervisor.said["url"], 1000)
+            await supervisor.stop()
 
     async def test_one_that_is_read_only_is_named(self, tmp_path: Path) -> None:
         async with supervised(tmp_path / "home" / "postgres", self.on_disk(tmp_path / "home", "ro")) as supervisor:

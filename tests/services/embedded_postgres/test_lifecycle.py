@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import psutil
 import pytest
+import uvloop
 
 from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_running
 from tests.services.embedded_postgres.supervising import all_end, kept, lives, mode, postgres_processes, value, write
@@ -168,6 +171,19 @@ class TestStop:
         client.terminate()
         assert await kept(await embedded.start()) == [1]
         await embedded.stop()
+
+
+class TestEventLoops:
+    @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+    def test_any_loop_in_any_thread_may_run_it(
+        self, tmp_path: Path, factory: Callable[[], asyncio.AbstractEventLoop]
+    ) -> None:
+        async def start_and_ask() -> int:
+            async with EmbeddedPostgres(tmp_path / "postgres") as url:
+                return int(await value(url, "SELECT 7"))
+
+        with asyncio.Runner(loop_factory=factory) as runner, ThreadPoolExecutor() as threads:
+            assert threads.submit(runner.run, start_and_ask()).result() == 7
 
 
 class TestUrlOfRunning:
