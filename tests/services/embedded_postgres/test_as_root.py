@@ -76,7 +76,7 @@ def uid_of(pid: int | None) -> int:
     return psutil.Process(pid).uids().effective
 
 
-def capabilities(pid: int) -> set[str]:
+def capabilities(pid: int | None) -> set[str]:
     """The first capabilities by name: all that a test here may meet."""
     effective = int(Path(f"/proc/{pid}/status").read_text().partition("CapEff:\t")[2].splitlines()[0], 16)
     names = ["chown", "dac_override", "dac_read_search"]
@@ -209,6 +209,19 @@ class TestHomeOfAnOrdinaryUser:
         async with supervised(directory, AS_ORDINARY) as supervisor:
             assert await kept(supervisor.said["url"]) == [1]
             await supervisor.stop()
+
+    async def test_so_it_is_where_they_cannot_reach_the_programs(
+        self, open_home: Path, closed_home: Path, open_binaries: Binaries
+    ) -> None:
+        home = open_home / "ordinary"
+        os.mkdir(home)
+        os.chown(home, ORDINARY.pw_uid, ORDINARY.pw_gid)
+        embedded = EmbeddedPostgres(home / "postgres", copied(open_binaries, closed_home))
+        async with embedded as url:
+            await write(url, 1)
+            assert uid_of(embedded.pid) == ORDINARY.pw_uid
+            assert capabilities(embedded.pid) == {"dac_override"}
+        assert owners(home) == {ORDINARY.pw_uid}
 
     async def test_one_that_they_may_not_write_is_named(self, open_home: Path) -> None:
         async with supervised(open_home / "postgres", AS_ORDINARY) as supervisor:

@@ -5,14 +5,59 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from interplay.adapters.postgres.embedded import EmbeddedPostgres
+from interplay.adapters.postgres.embedded import EmbeddedPostgres, child, postmaster
+from interplay.adapters.postgres.embedded.binaries import find_binaries
 from interplay.adapters.postgres.embedded.errors import HomeInUse
-from tests.services.embedded_postgres.supervising import Supervisor, heard, spawn, supervised, value
+from interplay.adapters.postgres.embedded.identity import choose_identity
+from tests.services.embedded_postgres.supervising import (
+    Supervisor,
+    becomes_true,
+    heard,
+    lives,
+    spawn,
+    supervised,
+    value,
+)
+
+
+@asynccontextmanager
+async def started_by_hand(directory: Path) -> AsyncIterator[int]:
+    """PostgreSQL on an existing database, without any of the locks; its pid."""
+    binaries, data = find_binaries(), directory / "data"
+    identity = choose_identity(binaries, directory, data)
+    with tempfile.TemporaryFile() as output:
+        place = child.Place(identity, Path("/"), lock=output.fileno())
+        settings = ("-c", "listen_addresses=", "-c", "unix_socket_directories=")
+        process = child.start(place, binaries.postgres, "-D", data, *settings, output=output)
+        try:
+            assert await becomes_true(lambda: postmaster.is_ready(data / "postmaster.pid", process.pid))
+            yield process.pid
+        finally:
+            process.signal(signal.SIGINT)
+            await process.wait()
+
+
+class TestPostgresqlStartedByHand:
+    async def test_it_is_named_and_left_alone(self, tmp_path: Path) -> None:
+        embedded = EmbeddedPostgres(tmp_path / "postgres")
+        await embedded.start()
+        await embedded.stop()
+        async with started_by_hand(embedded.directory) as pid:
+            with pytest.raises(HomeInUse, match="started by hand") as refused:
+                await embedded.start()
+            assert str(pid) in str(refused.value)
+            assert lives(psutil.Process(pid))
+            assert postmaster.recorded_pid(embedded.directory / "data" / "postmaster.pid") == pid
+        assert await value(await embedded.start(), "SELECT 1") == 1
+        await embedded.stop()
 
 
 class TestSecondSupervisor:

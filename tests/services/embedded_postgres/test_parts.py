@@ -44,6 +44,14 @@ class TestServerLog:
         assert [part.read_text() for part in parts] == ["part 8", "part 7", "part 6"]
         assert sorted(tmp_path.iterdir()) == [log.path, *parts]
 
+    def test_where_it_cannot_be_copied_it_is_emptied_all_the_same(self, tmp_path: Path) -> None:
+        log = ServerLog(tmp_path / "postgres.log", max_bytes=3)
+        log.path.write_text("too long")
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "postgres.log.1").symlink_to(tmp_path / "elsewhere")
+        assert log.rotate()
+        assert log.size() == 0
+
     def test_what_was_written_since_a_start_is_told_apart(self, tmp_path: Path) -> None:
         log = ServerLog(tmp_path / "postgres.log")
         log.path.write_text("before\n")

@@ -54,7 +54,8 @@ class Cluster:
             _ask_for_space(self._paths.directory, SPACE_TO_CREATE)
             password = self._read_password() or self._write_password(secrets.token_urlsafe(24))
             await self._create(identity, password)
-        self._paths.write(self._paths.format, f"{FORMAT}\n", mode=0o600)
+        if _number(self._paths.format) != FORMAT:
+            self._paths.write(self._paths.format, f"{FORMAT}\n", mode=0o600)
         return password
 
     async def _create(self, identity: Identity, password: str) -> None:

@@ -23,4 +23,7 @@ async def ensure_database(listening: Listening, password: str) -> None:
             "The password kept in this home is not the one of its database.",
             advice="Remove the file `password` beside the database's `data` folder and start again: a new one is set.",
         ) from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        detail = f"PostgreSQL started but did not let its own supervisor in ({error})."
+        raise EmbeddedPostgresError(detail, advice="Its log, beside its `data` folder, may say why.") from error
     await connection.close()

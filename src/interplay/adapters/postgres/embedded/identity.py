@@ -5,8 +5,9 @@
   both the programs and the directory: as that user.
 * Root, and that user cannot: in a user namespace (`unshare -U`), where our own
   uid has another number. This is the case of a home under /root.
-* Root where user namespaces are forbidden, as in most containers: as that user
-  with one capability left, to pass the folders above the home.
+* Root where user namespaces are forbidden, as in most containers, or in the home
+  of an ordinary user who cannot reach the programs: as that user with one
+  capability left, to pass the folders that are in the way.
 
 Whether one works is tried, by asking the programs for their version from the directory
 (for another user from its parent: the directory itself is ours to open).
@@ -27,6 +28,7 @@ from interplay.adapters.postgres.embedded.binaries import Binaries
 from interplay.adapters.postgres.embedded.errors import CannotLeaveRoot, NoRights
 
 _PROBE_SECONDS = 10
+_NOBODY = "nobody"
 # What the programs see: nothing of ours, or a PGDATA of the user would speak with them.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC"}
 
@@ -58,11 +60,10 @@ class Identity:
         """Makes this identity the owner of a folder and of all in it, where it is not yet."""
         if os.geteuid() != 0 or path.lstat().st_uid == self.owner_uid:
             return
-        for folder, _, names, descriptor in os.fwalk(path):
+        for _, _, names, descriptor in os.fwalk(path):
             os.fchown(descriptor, self.owner_uid, self.owner_gid)
             for name in names:
                 os.chown(name, self.owner_uid, self.owner_gid, dir_fd=descriptor, follow_symlinks=False)
-            del folder
 
 
 def choose_identity(binaries: Binaries, directory: Path, data: Path) -> Identity:
@@ -91,25 +92,33 @@ def _candidates(directory: Path, data: Path) -> Iterator[Identity]:
     if uid != 0:
         yield Identity("as this user", uid, gid)
         return
-    with contextlib.suppress(KeyError):
-        user = _ordinary_user(data, directory)
-        yield Identity(f"as the user {user.pw_name}", user.pw_uid, user.pw_gid, switch_user=True)
-        mapping = ("-U", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}", "--")
-        yield Identity("in a user namespace", uid, gid, ("unshare", *mapping))
-        yield Identity(f"as the user {user.pw_name} with one capability", user.pw_uid, user.pw_gid, _keep_reach(user))
+    owner = _ordinary_owner(data, directory)
+    user = owner or _stranger()
+    if user is None:
+        return
+    name, ids = f"as the user {user.pw_name}", (user.pw_uid, user.pw_gid)
+    mapping = ("-U", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}", "--")
+    namespace = Identity("in a user namespace", uid, gid, ("unshare", *mapping))
+    reaching = Identity(f"{name} with one capability", *ids, _keep_reach(user))
+    yield Identity(name, *ids, switch_user=True)
+    # What an ordinary user owns stays theirs where that is possible at all.
+    yield from (reaching, namespace) if owner else (namespace, reaching)
 
 
-def _ordinary_user(*paths: Path) -> pwd.struct_passwd:
-    """The first named owner of these paths that is not root, else nobody (initdb wants a user with a name)."""
-    for path in paths:
+def _ordinary_owner(data: Path, directory: Path) -> pwd.struct_passwd | None:
+    """Who owns the data, else the directory, unless that is root or nobody."""
+    for path in (data, directory):
         with contextlib.suppress(FileNotFoundError, KeyError):
-            owner = path.lstat().st_uid
-            if owner != 0:
-                return pwd.getpwuid(owner)
-    try:
-        return pwd.getpwnam("nobody")
-    except KeyError:
-        return next(user for user in pwd.getpwall() if user.pw_uid != 0)
+            owner = pwd.getpwuid(path.lstat().st_uid)
+            if owner.pw_uid != 0 and owner.pw_name != _NOBODY:
+                return owner
+    return None
+
+
+def _stranger() -> pwd.struct_passwd | None:
+    """Nobody, or where there is none any other user but root: initdb wants one that has a name."""
+    users = sorted(pwd.getpwall(), key=lambda user: user.pw_name != _NOBODY)
+    return next((user for user in users if user.pw_uid != 0), None)
 
 
 def _keep_reach(user: pwd.struct_passwd) -> tuple[str, ...]:
@@ -122,6 +131,8 @@ def _keep_reach(user: pwd.struct_passwd) -> tuple[str, ...]:
         f"--inh-caps=-all,{capability}",
         f"--ambient-caps=-all,{capability}",
         f"--bounding-set=-all,{capability}",
+        # Without it access(2), by which initdb looks for its programs, ignores capabilities.
+        "--securebits=+no_setuid_fixup",
         "--",
     )
 

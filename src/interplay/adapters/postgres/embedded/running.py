@@ -92,10 +92,10 @@ class RunningPostgres:
                 postmaster.tell(postmaster.processes_in(self._paths.data), signal.SIGKILL)
                 self._process.signal(signal.SIGKILL)
                 await self._process.wait()
+        self.release()
         if self._process.returncode != 0:
             # A postmaster that did not end in order may have left its processes behind.
             await leftovers.clear(self._paths, self._lock)
-        self.release()
 
     def release(self) -> None:
         """Lets the lifeline of an ended postmaster go."""

@@ -100,10 +100,12 @@ class EmbeddedPostgres:
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
         running, self._running = self._running, None
-        if running is not None:
-            await running.stop()
-        self._process_lock.close()
-        self._lock.release()
+        try:
+            if running is not None:
+                await running.stop()
+        finally:
+            self._process_lock.close()
+            self._lock.release()
 
     async def __aenter__(self) -> str:
         return await self.start()
@@ -120,7 +122,8 @@ class EmbeddedPostgres:
         while True:
             started = time.monotonic()
             while self._running and not await self._running.ended(_ROTATE_SECONDS):
-                await asyncio.to_thread(log.rotate)
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(log.rotate)
             if self._running:
                 _LOG.warning("PostgreSQL ended unexpectedly (%s); starting it again", self._running.ending)
                 self._running.release()

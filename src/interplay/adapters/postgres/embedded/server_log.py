@@ -41,8 +41,13 @@ class ServerLog:
         for number in range(KEPT, 1, -1):
             with contextlib.suppress(FileNotFoundError):
                 self._older(number - 1).replace(self._older(number))
-        shutil.copyfile(self.path, self._older(1))
-        self._older(1).chmod(0o600)
+        newest = self._older(1)
+        try:
+            shutil.copyfile(self.path, newest)
+            newest.chmod(0o600)
+        except OSError:
+            # On a full disk the bound matters more than the old lines.
+            newest.unlink(missing_ok=True)
         os.truncate(self.path, 0)
         return True
 
