@@ -35,7 +35,7 @@ async def started_by_hand(directory: Path) -> AsyncIterator[int]:
     identity = choose_identity(binaries, directory, data)
     with tempfile.TemporaryFile() as output:
         place = child.Place(identity, Path("/"), lock=output.fileno())
-        settings = ("-c", "listen_addresses=", "-c", "unix_socket_directories=")
+        settings = ("-c", "listen_addresses=", "-k", directory)
         process = child.start(place, binaries.postgres, "-D", data, *settings, output=output)
         try:
             assert await becomes_true(lambda: postmaster.is_ready(data / "postmaster.pid", process.pid))
