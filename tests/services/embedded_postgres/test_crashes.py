@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +15,7 @@ import psutil
 import pytest
 
 from interplay.adapters.postgres.embedded import EmbeddedPostgres
+from interplay.adapters.postgres.embedded.lock import ProcessLock
 from tests.services.embedded_postgres.supervising import (
     Supervisor,
     all_end,
@@ -149,6 +153,44 @@ class TestKilledSupervisor:
         async with EmbeddedPostgres(directory) as url:
             assert await value(url, "SELECT 1") == 1
         assert [path.name for path in directory.glob("data*")] == ["data"]
+
+
+@asynccontextmanager
+async def deaf_leftover(directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process as an earlier start would leave it, that ignores every request to end."""
+    program = directory / "postgres"
+    shutil.copy(shutil.which("sh") or "", program)
+    lock = ProcessLock(directory / "process-lock")
+    assert lock.acquire()
+    process = await asyncio.create_subprocess_exec(
+        str(program),
+        "-c",
+        "trap '' INT QUIT; echo deaf; read -r nothing",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=directory / "data",
+        pass_fds=(lock.descriptor,),
+    )
+    lock.close()
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"deaf\n"
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+class TestDeafLeftover:
+    async def test_it_is_killed_in_the_end(self, tmp_path: Path) -> None:
+        embedded = EmbeddedPostgres(tmp_path / "postgres")
+        await write(await embedded.start(), 1)
+        await embedded.stop()
+        async with deaf_leftover(embedded.directory) as leftover:
+            assert await kept(await embedded.start()) == [1]
+            assert await leftover.wait() == -signal.SIGKILL
+            await embedded.stop()
 
 
 class TestStalePidFile:
