@@ -1,0 +1,52 @@
+# `make` alone lists the targets. Each sets up what it needs first, and is fast when nothing changed.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+INTERPLAY := .venv/bin/interplay
+
+.PHONY: help demo up check test e2e bench bench-peers client docs format unit lock clean setup
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## Review triage by real models over real reviews, with a worker killed halfway (under 3 minutes)
+	@$(PYTHON) -m examples.demo
+
+up: setup ## Start everything on this machine and print its address; Ctrl-C ends it
+	@$(INTERPLAY) up
+
+check: setup ## Format, lint, types, imports, architecture and unit tests (about a minute)
+	@$(PYTHON) -m tools.run_phases check
+
+test: setup ## Everything that `check` does and every other test; what continuous integration runs
+	@$(PYTHON) -m tools.run_phases test
+
+e2e: setup ## Only the tests that use the product from outside, as its users do
+	@$(PYTHON) -m tools.run_phases e2e
+
+bench: setup ## Measure against the bars: SCENARIO=engine|flow-http|startup|takeover|scale, QUICK=1 for a short one
+	@$(PYTHON) -m benchmarks $(if $(SCENARIO),$(SCENARIO)) $(if $(QUICK),--quick)
+
+bench-peers: setup ## Measure the same work on the peers (Restate, LangGraph, DBOS ...), as far as they can be had
+	@$(PYTHON) -m benchmarks peers $(if $(QUICK),--quick)
+
+client: setup ## Write the OpenAPI document that clients are generated from
+	@$(PYTHON) -m tools.write_openapi
+
+docs: setup ## Write the reference pages again from the code
+	@$(PYTHON) -m tools.write_reference
+
+format: setup ## Mend formatting and what the linter can mend by itself
+	@$(PYTHON) -m ruff check --fix --quiet . && $(PYTHON) -m ruff format .
+
+unit: setup ## Only the unit tests
+	@$(PYTHON) -m pytest tests/unit -q
+
+lock: setup ## Resolve the dependencies anew into uv.lock
+	@.cache/uv/bin/uv lock --upgrade
+
+clean: ## Remove what the other targets made in this folder
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+setup:
+	@tools/bootstrap

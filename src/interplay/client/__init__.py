@@ -1,0 +1,1 @@
+"""The public Python client, async and sync."""

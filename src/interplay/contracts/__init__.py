@@ -1,0 +1,1 @@
+"""What is said on the wire, versioned: shapes that other processes and programs rely on."""

@@ -1,0 +1,1 @@
+"""What listens: one thin folder a deployed process."""
