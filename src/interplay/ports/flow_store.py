@@ -27,7 +27,9 @@ class FlowSummary:
 
 
 class FlowStore(Protocol):
-    async def put(self, project_id: int, name: str, version: str, ir: bytes, source: str) -> bool:
+    async def put(
+        self, project_id: int, name: str, version: str, ir: bytes, source: str, about: str | None = None
+    ) -> bool:
         """Keeps a version. False: it was there already (nothing changes)."""
         ...
 

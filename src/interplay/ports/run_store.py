@@ -17,8 +17,7 @@ class NewRun:
 
     `idempotency_key` with `request_digest`: the same key again gives the run it gave before, or
     IdempotencyConflict when the digest differs. `journal` and `forked_from` are a fork's: events
-    already known, given sequence numbers from 1. `claim_for`: a worker of this very process that
-    takes the run at once (created claimed, under fence 1).
+    already known, given sequence numbers from 1.
     """
 
     run_id: UUID

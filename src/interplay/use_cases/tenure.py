@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from interplay.use_cases.work import WorkerOptions, WorkerParts
 
 
+def _nobody() -> None:
+    """Nobody waits for room."""
+
+
 class Tenure:
     """Implements `execute_run.Host` for the runs of one worker id."""
 
@@ -48,7 +53,7 @@ class Tenure:
         self._committing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._since = 0.0
-        self._idle = asyncio.Event()
+        self.on_room: Callable[[], None] = _nobody
 
     @property
     def lost(self) -> bool:
@@ -84,9 +89,8 @@ class Tenure:
         self.commit(CommitItem(run.run_id, [row], lambda _verdict, _standing: None, change))
 
     def release(self, execution: RunExecution) -> None:
-        self.executions.pop(execution.run.run_id, None)
-        if not self.executions:
-            self._idle.set()
+        if self.executions.pop(execution.run.run_id, None) is not None:
+            self.on_room()
 
     def look_again(self, execution: RunExecution) -> None:
         self._spawn(self._look_again(execution))

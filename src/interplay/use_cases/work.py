@@ -31,6 +31,7 @@ from interplay.use_cases.tenure import Tenure
 
 _LOG = logging.getLogger("interplay.worker")
 _AWAY_PAUSE = 0.2  # seconds between two tries while the ledger is away
+_WORTH = 16  # runs: a claim for fewer costs more than waiting for the next to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,26 @@ class Worker:
     # ------------------------------------------------------------------ the loops
 
     async def _claim(self, tenure: Tenure) -> None:
+        """Claims whenever there is room and a reason: a hint, room again after it was full, or the poll."""
+        options = self.options
+        tenure.on_room = lambda: self._room_again(tenure)
         while True:
             self._hint.clear()
-            room = self.options.capacity - len(tenure.executions)
+            room = min(options.capacity - len(tenure.executions), options.claim_most)
             claimed = 0
             if room > 0 and tenure.lease.held:
-                claimed = await self._claim_some(tenure, min(room, self.options.claim_most))
-            if claimed < min(max(room, 1), self.options.claim_most):
+                claimed = await self._claim_some(tenure, room)
+            self._full = claimed > 0 or room <= 0  # there may be more than there was room for
+            if claimed == 0 or room <= 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hint.wait(), self.options.poll)
+                    await asyncio.wait_for(self._hint.wait(), options.poll)
+
+    def _room_again(self, tenure: Tenure) -> None:
+        """After a worker was full: claim once there is room for a batch worth a statement."""
+        if self._full:
+            room = self.options.capacity - len(tenure.executions)
+            if room >= min(_WORTH, max(1, self.options.capacity // 4)) or not tenure.executions:
+                self._hint.set()
 
     async def _claim_some(self, tenure: Tenure, most: int) -> int:
         try:

@@ -38,7 +38,8 @@ def flow_version(flow: Flow) -> str:
 
 def _flow(flow: Flow, *, about: bool) -> dict[str, Any]:
     builtins = msgspec.to_builtins(flow)
-    return {key: value for key, value in _canonical(builtins, about=about, kind="", place="flow").items()}
+    made: dict[str, Any] = _canonical(builtins, about=about, kind="", place="flow")
+    return made
 
 
 def _canonical(value: Any, *, about: bool, kind: str, place: str) -> Any:

@@ -1,0 +1,128 @@
+"""Connections to the ledger: a pool for callers, dedicated ones for the engine, and errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import asyncpg
+
+from interplay.core.errors import Unavailable
+
+GONE: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
+# The plan that is right for a handful of keys among millions, whatever the statistics say at the moment.
+ENGINE_SETTINGS: Final = {
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "application_name": "interplay-engine",
+    "idle_in_transaction_session_timeout": "10000",
+}
+
+
+@contextlib.asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turns what the driver raises when the database is away into Unavailable."""
+    try:
+        yield
+    except asyncpg.UndefinedTableError as missing:
+        raise Unavailable(
+            f"The database has no Interplay schema: {missing}.", advice="Run `interplay migrate`.", retry_after=5.0
+        ) from missing
+    except GONE as away:
+        raise Unavailable(f"The database does not answer: {_words(away)}.", retry_after=1.0) from away
+
+
+def _words(error: BaseException) -> str:
+    text = str(error).strip().split("\n", 1)[0].rstrip(".")
+    return text or type(error).__name__
+
+
+async def _keep(_connection: Any) -> None:
+    """Nothing to reset: no code of ours changes a session's state."""
+
+
+class Database:
+    """One database. Opens connections at first need; `close` ends them all."""
+
+    def __init__(self, url: str, most: int = 10, command_timeout: float = 30.0) -> None:
+        self.url = url
+        self._most = most
+        self._timeout = command_timeout
+        self._pool: Any = None
+
+    async def _opened(self) -> Any:
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(
+                self.url,
+                min_size=0,
+                max_size=self._most,
+                command_timeout=self._timeout,
+                timeout=5.0,
+                reset=_keep,
+                server_settings={"jit": "off", "application_name": "interplay"},
+            )
+        await self._pool
+        return self._pool
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Any]:
+        """A connection from the pool. Raises Unavailable when the database is away or the pool stays empty."""
+        async with translated():
+            pool = await self._opened()
+            async with pool.acquire(timeout=5.0) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.session() as connection, connection.transaction():
+            yield connection
+
+    async def dedicated(self, **settings: str) -> Any:
+        """A connection of its own for one part of the engine. The caller closes it."""
+        async with translated():
+            return await asyncpg.connect(
+                self.url, timeout=5.0, command_timeout=60.0, server_settings={**ENGINE_SETTINGS, **settings}
+            )
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            with contextlib.suppress(*GONE):
+                await self._pool.close()
+            self._pool = None
+
+
+class Line:
+    """One dedicated connection, opened when needed and thrown away after any error."""
+
+    def __init__(self, database: Database, **settings: str) -> None:
+        self._database = database
+        self._settings = settings
+        self._connection: Any = None
+        self._prepared: dict[str, Any] = {}
+
+    async def connection(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._prepared.clear()
+            self._connection = await self._database.dedicated(**self._settings)
+        return self._connection
+
+    async def prepared(self, statement: str) -> Any:
+        connection = await self.connection()
+        if statement not in self._prepared:
+            self._prepared[statement] = await connection.prepare(statement)
+        return self._prepared[statement]
+
+    def discard(self) -> None:
+        """After an error nobody knows what is still under way on it."""
+        if self._connection is not None:
+            self._connection.terminate()
+        self._connection = None
+        self._prepared.clear()
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(*GONE):
+                await self._connection.close(timeout=2.0)
+        self._connection = None

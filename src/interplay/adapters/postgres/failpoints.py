@@ -1,0 +1,61 @@
+"""Points of the protocol at which a test may stop the world: the edges of every statement of the engine.
+
+Off, they cost one comparison. A test names a point and what happens there; production never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final
+
+Action = Callable[[], Awaitable[None]]
+
+
+class Failpoint(Enum):
+    """`before` is right before the statement is sent, `after` right after its answer came."""
+
+    REGISTER_BEFORE = "register-before"
+    REGISTER_AFTER = "register-after"
+    RENEW_BEFORE = "renew-before"
+    RENEW_AFTER = "renew-after"
+    CLAIM_BEFORE = "claim-before"
+    CLAIM_AFTER = "claim-after"
+    COMMIT_BEFORE = "commit-before"
+    COMMIT_AFTER = "commit-after"
+    SNAPSHOT_BEFORE = "snapshot-before"
+    SNAPSHOT_AFTER = "snapshot-after"
+    WAKE_BEFORE = "wake-before"
+    WAKE_AFTER = "wake-after"
+    REAP_BETWEEN = "reap-between"
+    REAP_AFTER = "reap-after"
+    RETIRE_BETWEEN = "retire-between"
+    CREATE_BEFORE = "create-before"
+    CREATE_AFTER = "create-after"
+    SIGNAL_BEFORE = "signal-before"
+    SIGNAL_AFTER = "signal-after"
+    CANCEL_BEFORE = "cancel-before"
+    CANCEL_AFTER = "cancel-after"
+
+
+class Failpoints:
+    """What happens at which point. `arm(point, action, skip)`: at the visit after `skip` visits, once."""
+
+    def __init__(self) -> None:
+        self._armed: dict[Failpoint, tuple[Action, int]] = {}
+
+    def arm(self, point: Failpoint, action: Action, skip: int = 0) -> None:
+        self._armed[point] = (action, skip)
+
+    async def reach(self, point: Failpoint) -> None:
+        if not self._armed or point not in self._armed:
+            return
+        action, skip = self._armed[point]
+        if skip:
+            self._armed[point] = (action, skip - 1)
+            return
+        del self._armed[point]
+        await action()
+
+
+NO_FAILPOINTS: Final = Failpoints()

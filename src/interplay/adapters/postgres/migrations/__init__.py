@@ -1,0 +1,1 @@
+"""Migrations of the ledger, by Alembic; each is plain SQL."""

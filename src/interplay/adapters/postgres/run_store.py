@@ -1,0 +1,213 @@
+"""Runs as callers see them, in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from interplay.adapters.postgres import run_sql as sql
+from interplay.adapters.postgres.connection import Database
+from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
+from interplay.adapters.postgres.run_queue import stored_event
+from interplay.core.errors import Conflict, IdempotencyConflict, NotFound
+from interplay.core.runs.events import EventKind, RunCancelled, RunRedriven, encode_body
+from interplay.core.runs.status import RunStatus
+from interplay.ports.run_queue import StoredEvent
+from interplay.ports.run_store import BatchCounts, CreatedRun, NewRun, RunFilter, RunRecord, Waiting
+
+
+class PostgresRunStore:
+    def __init__(self, database: Database, failpoints: Failpoints = NO_FAILPOINTS) -> None:
+        self._database = database
+        self._failpoints = failpoints
+
+    async def create(self, runs: Sequence[NewRun]) -> list[CreatedRun]:
+        columns = _columns(runs)
+        if len(runs) == 1 and not runs[0].journal:
+            async with self._database.session() as connection:
+                return await self._insert(connection, runs, columns)
+        async with self._database.transaction() as connection:
+            return await self._insert(connection, runs, columns)
+
+    async def _insert(self, connection: Any, runs: Sequence[NewRun], columns: list[list[Any]]) -> list[CreatedRun]:
+        await self._failpoints.reach(Failpoint.CREATE_BEFORE)
+        rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY)
+        made = {row["run_id"]: row["shelf"] for row in rows}
+        for run in runs:
+            if run.journal and run.run_id in made:
+                await connection.execute(sql.JOURNAL, made[run.run_id], run.run_id, *_journal(run))
+        known = await self._known(connection, [run for run in runs if run.run_id not in made])
+        await self._failpoints.reach(Failpoint.CREATE_AFTER)
+        return [
+            CreatedRun(run.run_id, True) if run.run_id in made else CreatedRun(known[run.idempotency_key or ""], False)
+            for run in runs
+        ]
+
+    async def _known(self, connection: Any, runs: Sequence[NewRun]) -> dict[str, UUID]:
+        """The runs that these keys made before. Raises IdempotencyConflict for another request's key."""
+        if not runs:
+            return {}
+        keys = [run.idempotency_key for run in runs]
+        rows = {row["key"]: row for row in await connection.fetch(sql.KEYED, runs[0].project_id, keys)}
+        for run in runs:
+            row = rows[run.idempotency_key]
+            if row["digest"] != run.request_digest:
+                raise IdempotencyConflict(
+                    f"The idempotency key {run.idempotency_key!r} was used for another run.",
+                    where="Idempotency-Key",
+                    advice=f"Use a new key, or look at run {row['run_id']}.",
+                )
+        return {key: row["run_id"] for key, row in rows.items()}
+
+    async def get(self, project_id: int, run_id: UUID) -> RunRecord:
+        async with self._database.session() as connection:
+            row = await connection.fetchrow(sql.GET, project_id, run_id)
+        if row is None:
+            raise _missing(run_id)
+        return _record(row)
+
+    async def page(self, project_id: int, wanted: RunFilter, limit: int, before: UUID | None = None) -> list[RunRecord]:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(
+                sql.PAGE,
+                project_id,
+                before,
+                wanted.flow_name,
+                bytes.fromhex(wanted.flow_version) if wanted.flow_version else None,
+                [int(status) for status in wanted.status] or None,
+                wanted.batch_id,
+                wanted.created_after,
+                wanted.created_before,
+                json.dumps(wanted.labels) if wanted.labels else None,
+                limit,
+            )
+        return [_record(row) for row in rows]
+
+    async def events(self, project_id: int, run_id: UUID, after: int = 0, limit: int = 1000) -> list[StoredEvent]:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(sql.EVENTS, project_id, run_id, after, limit)
+            if not rows and after == 0 and await connection.fetchrow(sql.GET, project_id, run_id) is None:
+                raise _missing(run_id)
+        return [stored_event(row) for row in rows]
+
+    async def cancel(self, project_id: int, run_id: UUID, reason: str) -> RunRecord:
+        body = encode_body(RunCancelled(reason))
+        async with self._database.session() as connection:
+            await self._failpoints.reach(Failpoint.CANCEL_BEFORE)
+            await connection.execute(sql.CANCEL, project_id, run_id, reason, int(EventKind.RUN_CANCELLED), body)
+            await self._failpoints.reach(Failpoint.CANCEL_AFTER)
+        return await self.get(project_id, run_id)
+
+    async def signal(self, project_id: int, run_id: UUID, signal_id: UUID, name: str, body: bytes) -> bool:
+        async with self._database.session() as connection:
+            await self._failpoints.reach(Failpoint.SIGNAL_BEFORE)
+            row = await connection.fetchrow(sql.SIGNAL, project_id, run_id, signal_id, name, body)
+            await self._failpoints.reach(Failpoint.SIGNAL_AFTER)
+            if row is not None:
+                return True
+            if await connection.fetchval(sql.SIGNAL_KNOWN, signal_id, run_id):
+                return False
+        record = await self.get(project_id, run_id)
+        raise Conflict(
+            f"The run is {record.status.name.lower()}, so a signal can change nothing any more.", where=str(run_id)
+        )
+
+    async def signals(self, project_id: int, run_id: UUID) -> list[tuple[UUID, str, bytes, float]]:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(sql.SIGNALS, project_id, run_id)
+        return [(row["signal_id"], row["name"], row["body"], row["at"]) for row in rows]
+
+    async def redrive(self, project_id: int, run_id: UUID, by: str) -> RunRecord:
+        body = encode_body(RunRedriven(by))
+        async with self._database.session() as connection:
+            done = await connection.fetch(sql.REDRIVE, project_id, run_id, int(EventKind.RUN_REDRIVEN), body)
+        record = await self.get(project_id, run_id)
+        if not done:
+            raise Conflict(
+                f"The run is {record.status.name.lower()}; only a dead run can be re-driven.",
+                where=str(run_id),
+                advice="Fork it from the step that you want to run again.",
+            )
+        return record
+
+    async def waiting(self, project_id: int, what: str | None, limit: int, run_id: UUID | None = None) -> list[Waiting]:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(sql.WAITING, project_id, what, run_id, limit)
+        return [Waiting(*row.values()) for row in rows]
+
+    async def batch(self, project_id: int, batch_id: UUID) -> BatchCounts:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(sql.BATCH, project_id, batch_id)
+        if not rows:
+            raise NotFound(f"There is no batch {batch_id}.", where="batch")
+        counts = {RunStatus(row["status"]): row["n"] for row in rows}
+        return BatchCounts(batch_id, sum(counts.values()), counts)
+
+    async def statistics(self) -> dict[str, Any]:
+        async with self._database.session() as connection:
+            return {
+                "runs": {
+                    RunStatus(row["status"]).name.lower(): row["n"]
+                    for row in await connection.fetch(sql.RUNS_BY_STATUS)
+                },
+                "oldest_queued_seconds": await connection.fetchval(sql.OLDEST_QUEUED),
+                "workers": [
+                    {**dict(row), "worker_id": str(row["worker_id"])} for row in await connection.fetch(sql.WORKERS)
+                ],
+                "tables": {row["relname"]: row["bytes"] for row in await connection.fetch(sql.SIZES)},
+            }
+
+
+def _columns(runs: Sequence[NewRun]) -> list[list[Any]]:
+    return [
+        [run.run_id for run in runs],
+        [run.project_id for run in runs],
+        [run.flow_name for run in runs],
+        [bytes.fromhex(run.flow_version) for run in runs],
+        [run.input for run in runs],
+        [run.queue for run in runs],
+        [run.priority for run in runs],
+        [run.deadline for run in runs],
+        [run.idempotency_key for run in runs],
+        [run.request_digest for run in runs],
+        [run.batch_id for run in runs],
+        [run.forked_from for run in runs],
+        [json.dumps(run.labels) if run.labels else None for run in runs],
+        [len(run.journal) for run in runs],
+    ]
+
+
+def _journal(run: NewRun) -> list[list[Any]]:
+    rows = run.journal
+    return [list(range(1, len(rows) + 1)), *([row[column] for row in rows] for column in range(4))]
+
+
+def _missing(run_id: UUID) -> NotFound:
+    return NotFound(f"There is no run {run_id}.", where="run", advice="`interplay runs list` shows the newest runs.")
+
+
+def _record(row: Any) -> RunRecord:
+    return RunRecord(
+        run_id=row["run_id"],
+        project_id=row["project_id"],
+        flow_name=row["flow_name"],
+        flow_version=row["flow_version"].hex(),
+        status=RunStatus(row["status"]),
+        queue=row["queue"],
+        priority=row["priority"],
+        seq=row["seq"],
+        takeovers=row["takeovers"],
+        created_at=row["created_at"],
+        deadline_at=row["deadline_at"],
+        finished_at=row["finished_at"],
+        cancel_requested=row["cancel_requested"],
+        worker_id=row["worker_id"],
+        batch_id=row["batch_id"],
+        forked_from=row["forked_from"],
+        labels=json.loads(row["labels"]) if row["labels"] else {},
+        input=row["input"],
+        output=row["output"],
+        error=row["error"],
+    )
