@@ -5,9 +5,13 @@ Off, they cost one comparison. A test names a point and what happens there; prod
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
+
+from interplay.core.errors import SetupError
 
 Action = Callable[[], Awaitable[None]]
 
@@ -59,3 +63,23 @@ class Failpoints:
 
 
 NO_FAILPOINTS: Final = Failpoints()
+
+
+def armed_from(text: str) -> Failpoints:
+    """`point:action[:skip]` from a setting; actions: `kill` (SIGKILL to this process), `stop` (SIGSTOP)."""
+    name, action, *rest = text.split(":")
+    signals = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+    if name not in {point.value for point in Failpoint} or action not in signals:
+        points = ", ".join(point.value for point in Failpoint)
+        raise SetupError(
+            f"{text!r} is no failpoint.",
+            where="INTERPLAY_FAILPOINT",
+            advice=f"point:kill or point:stop; points: {points}.",
+        )
+
+    async def strike() -> None:
+        os.kill(os.getpid(), signals[action])
+
+    failpoints = Failpoints()
+    failpoints.arm(Failpoint(name), strike, int(rest[0]) if rest else 0)
+    return failpoints

@@ -1,0 +1,1 @@
+"""Models behind any OpenAI-compatible HTTP server, our own model server included."""

@@ -1,0 +1,231 @@
+"""Providers by connection: one HTTP client each, made at first use."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from interplay.adapters.openai_http.errors import malformed, refused, transport
+from interplay.adapters.openai_http.shapes import chat_answer, chat_body, token_logprobs, usage_of
+from interplay.adapters.openai_http.stream import StreamedChat
+from interplay.core.failures import StepFailure
+from interplay.core.models.registry import Connection, Deployment
+from interplay.core.models.requests import (
+    ChatAnswer,
+    ChatRequest,
+    ClassifyAnswer,
+    EmbedAnswer,
+    RerankAnswer,
+)
+from interplay.core.models.sse import EventScanner, EventTooLarge
+from interplay.ports.model_provider import OnDelta
+from interplay.ports.secret_store import SecretStore
+
+_CONNECT = 5.0  # seconds
+_MOST_CONNECTIONS = 256
+_SECRET = "secret://"
+
+
+class OpenAIProvider:
+    """One connection. Raises StepFailure with the code that policies know, and nothing else."""
+
+    def __init__(self, connection: Connection, base_url: str, headers: dict[str, str]) -> None:
+        self._who = connection.name
+        self._client = httpx.AsyncClient(
+            base_url=base_url.rstrip("/") + "/",
+            headers={**connection.headers, **headers},
+            timeout=httpx.Timeout(connection.timeout, connect=_CONNECT),
+            limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, keepalive_expiry=15.0),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def chat(
+        self,
+        deployment: Deployment,
+        request: ChatRequest,
+        *,
+        on_delta: OnDelta | None = None,
+        idempotency_key: str | None = None,
+        first_token: float | None = None,
+        idle: float | None = None,
+    ) -> ChatAnswer:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = chat_body(deployment, request, on_delta is not None)
+        if on_delta is not None:
+            streamed = StreamedChat(self._who, on_delta)
+            await self._stream(body, headers, streamed, first_token, idle)
+            usage = usage_of(streamed.usage, deployment.price)
+            return chat_answer(streamed.message(), streamed.finish or "", usage, streamed.logprobs, request.schema)
+        data = await self._post("chat/completions", body, headers)
+        choices = data.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0].get("message"), dict):
+            raise malformed(self._who, data)
+        choice = choices[0]
+        finish = choice.get("finish_reason") or "stop"
+        usage = usage_of(data.get("usage"), deployment.price)
+        return chat_answer(choice["message"], finish, usage, token_logprobs(choice), request.schema)
+
+    async def _stream(
+        self,
+        body: dict[str, Any],
+        headers: dict[str, str],
+        streamed: StreamedChat,
+        first_token: float | None,
+        idle: float | None,
+    ) -> None:
+        scanner, content = EventScanner(), False
+        try:
+            async with self._client.stream("POST", "chat/completions", json=body, headers=headers) as response:
+                if response.status_code >= 400:
+                    raise refused(response.status_code, response.headers, await response.aread(), self._who)
+                if "text/event-stream" not in response.headers.get("content-type", ""):
+                    raise malformed(self._who, await response.aread())
+                chunks = response.aiter_bytes()
+                while not streamed.done:
+                    limit = idle if content else first_token
+                    chunk = await _within(chunks, limit, self._who, content)
+                    if chunk is None:
+                        return
+                    for data in scanner.feed(chunk):
+                        content = streamed.take(data) or content
+        except httpx.HTTPError as broken:
+            raise transport(broken, self._who) from broken
+        except EventTooLarge as wrong:
+            raise malformed(self._who, wrong) from None
+
+    async def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
+        try:
+            response = await self._client.post(path, json=body, headers=headers)
+        except httpx.HTTPError as broken:
+            raise transport(broken, self._who) from broken
+        if response.status_code >= 400:
+            raise refused(response.status_code, response.headers, response.content, self._who)
+        try:
+            data = json.loads(response.content)
+        except ValueError:
+            raise malformed(self._who, response.text) from None
+        if not isinstance(data, dict):
+            raise malformed(self._who, response.text)
+        return data
+
+    async def embed(self, deployment: Deployment, texts: list[str]) -> EmbedAnswer:
+        body = {**deployment.options, "model": deployment.model, "input": texts, "encoding_format": "base64"}
+        data = await self._post("embeddings", body)
+        rows = data.get("data")
+        if not isinstance(rows, list) or len(rows) != len(texts):
+            raise malformed(self._who, data)
+        vectors = [
+            _vector(row.get("embedding"), self._who) for row in sorted(rows, key=lambda row: row.get("index", 0))
+        ]
+        return EmbedAnswer(vectors, usage_of(data.get("usage"), deployment.price))
+
+    async def rerank(self, deployment: Deployment, query: str, documents: list[str], keep: int | None) -> RerankAnswer:
+        body = {**deployment.options, "model": deployment.model, "query": query, "documents": documents}
+        if keep is not None:
+            body["top_n"] = keep
+        data = await self._post("rerank", body)
+        try:
+            ranked = [(int(row["index"]), float(row["relevance_score"])) for row in data["results"]]
+        except (KeyError, TypeError, ValueError):
+            raise malformed(self._who, data) from None
+        return RerankAnswer(
+            [i for i, _ in ranked], [s for _, s in ranked], usage_of(data.get("usage"), deployment.price)
+        )
+
+    async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer:
+        body = {**deployment.options, "model": deployment.model, "input": text}
+        if labels is not None:
+            body["labels"] = labels
+        data = await self._post("classify", body)
+        try:
+            first = data["results"][0]
+            scores = {str(label): float(score) for label, score in first["scores"].items()}
+            label, confidence = str(first["label"]), float(first["confidence"])
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            raise malformed(self._who, data) from None
+        return ClassifyAnswer(label, scores, confidence, usage_of(data.get("usage"), deployment.price))
+
+
+async def _within(chunks: AsyncIterator[bytes], limit: float | None, who: str, begun: bool) -> bytes | None:
+    """The next chunk; None at the end of the stream."""
+    try:
+        async with asyncio.timeout(limit):
+            return await anext(chunks)
+    except StopAsyncIteration:
+        return None
+    except TimeoutError:
+        what = "went silent in the middle of its answer" if begun else "did not begin to answer"
+        raise StepFailure("timeout", f"{who} {what} within {limit:g} s.") from None
+
+
+def _vector(raw: Any, who: str) -> list[float]:
+    if isinstance(raw, str):
+        data = base64.b64decode(raw)
+        return list(struct.unpack(f"<{len(data) // 4}f", data))
+    if isinstance(raw, list):
+        return [float(number) for number in raw]
+    raise malformed(who, raw)
+
+
+class OpenAIProviders:
+    """Providers by connection, kept while the connection stays as it is.
+
+    `local_server` starts our own model server at first need and gives its address.
+    """
+
+    def __init__(
+        self,
+        secrets: SecretStore,
+        allowed_hosts: tuple[str, ...],
+        local_server: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._secrets = secrets
+        self._allowed = allowed_hosts
+        self._local_server = local_server
+        self._kept: dict[tuple[int, str], tuple[Connection, str, OpenAIProvider]] = {}
+
+    async def of(self, project_id: int, connection: Connection) -> OpenAIProvider:
+        """Raises StepFailure (`unavailable`, `unauthorized`, `bad_request`) when it cannot be made."""
+        base_url = await self._address(connection)
+        key = (project_id, connection.name)
+        kept = self._kept.get(key)
+        if kept is not None and kept[:2] == (connection, base_url):
+            return kept[2]
+        headers: dict[str, str] = {}
+        if connection.api_key is not None:
+            value = connection.api_key
+            if value.startswith(_SECRET):
+                value = await self._secrets.reveal(project_id, value.removeprefix(_SECRET))
+            headers["Authorization"] = f"Bearer {value}"
+        provider = OpenAIProvider(connection, base_url, headers)
+        self._kept[key] = (connection, base_url, provider)
+        if kept is not None:
+            await kept[2].close()
+        return provider
+
+    async def _address(self, connection: Connection) -> str:
+        if connection.kind == "local" and connection.base_url is None:
+            return f"{await self._local_server()}/v1"
+        parts = urlsplit(connection.base_url or "")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise StepFailure(
+                "bad_request",
+                f"The connection {connection.name!r} has no usable address: {connection.base_url!r}.",
+                advice="Give it a base_url such as https://api.example.com/v1.",
+            )
+        return str(connection.base_url)
+
+    async def close(self) -> None:
+        for _, _, provider in self._kept.values():
+            await provider.close()
+        self._kept.clear()

@@ -1,0 +1,87 @@
+"""Every environment variable that Interplay reads; nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from interplay.core.errors import SetupError
+
+_SECRET_PREFIX = "INTERPLAY_SECRET_"
+
+
+class Settings(BaseSettings):
+    """Read once, at the start of a process. A wrong value stops the start and is named."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERPLAY_", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(Path("~/.interplay"), description="Where this machine's data lives.")
+    database_url: str | None = Field(None, description="A PostgreSQL server; without it one is embedded in the home.")
+    url: str | None = Field(None, description="A remote server that commands talk to; without it the local one.")
+    key: str | None = Field(None, description="The key for the remote server.")
+    log: Literal["json", "text"] = Field("text", description="The form of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    host: str = Field("127.0.0.1", description="The address that the API listens on.")
+    port: int = Field(8080, ge=0, le=65535, description="The port that the API listens on; 0 takes any free one.")
+    egress_allow: str = Field(
+        "",
+        description="Private hosts or ranges that outgoing calls may reach, with commas: `10.0.0.0/8,localhost`.",
+    )
+    pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The pool of a worker.")
+    worker_capacity: int = Field(1000, ge=1, le=100_000, description="Runs that one worker holds at once.")
+    lease_seconds: float = Field(10.0, ge=0.2, le=600, description="How long a worker is believed alive unheard.")
+    takeover_budget: int = Field(5, ge=0, le=100, description="Lost workers after which a run is dead.")
+    drain_seconds: float = Field(20.0, ge=0, le=600, description="How long a stopping worker lets attempts end.")
+    retention_days: int = Field(30, ge=1, le=3650, description="How long ended runs are kept.")
+    model_idle_seconds: float = Field(300.0, ge=1, description="After how long an idle local model is unloaded.")
+    failpoint: str | None = Field(None, description="For fault tests only: `point:action[:skip]`.")
+
+    @field_validator("home")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("it must begin with postgresql://")
+        return value
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.egress_allow.split(",") if part.strip())
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """`INTERPLAY_SECRET_MY_KEY=…` is `secret://my_key` and `secret://my-key`."""
+        found: dict[str, str] = {}
+        for name, value in os.environ.items():
+            if name.startswith(_SECRET_PREFIX):
+                short = name.removeprefix(_SECRET_PREFIX).lower()
+                found[short] = found[short.replace("_", "-")] = value
+        return found
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process. Raises SetupError with the variable, what was found, what is allowed."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = f"INTERPLAY_{str(first['loc'][0]).upper()}"
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise SetupError(f"{name} is {first['input']!r}: {reason}.", where=name) from None
+
+
+def described() -> list[tuple[str, str, str]]:
+    """Name, default and meaning of every variable, for `doctor --settings` and the reference."""
+    rows = []
+    for name, spec in Settings.model_fields.items():
+        default = "" if spec.default is None else str(spec.default)
+        rows.append((f"INTERPLAY_{name.upper()}", default, spec.description or ""))
+    return [*rows, (f"{_SECRET_PREFIX}<NAME>", "", "The value behind `secret://<name>` in flows and connections.")]
