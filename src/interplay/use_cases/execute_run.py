@@ -301,7 +301,8 @@ class RunExecution:
             return
         for step, body in results:
             self._apply(step, body)
-        self._host.say(self.run.run_id, {"type": "committed", "seq": self._writer.seq})
+        ended = change is not None and verdict is Verdict.DONE and change.status.ended
+        self._host.say(self.run.run_id, {"type": "committed", "seq": self._writer.seq, "ended": ended})
         if change is not None:
             if verdict is Verdict.DONE:
                 self.drop()

@@ -1,18 +1,20 @@
 """CEL: the one file that knows the binding.
 
-Every path that an expression may name (`intent.label`) is declared as a variable of that dotted name
-with its type, so the checker compares types field by field, and only what an expression names is handed
-over when it is evaluated. `first(a.v, b.v)` is rewritten to optional selection.
+Each dotted path that an expression names (`intent.label`) is declared as a variable of that name with its
+type: types are checked field by field, and only what is named is handed over when it is evaluated. What is
+missing is left out, so that `||`, `&&` and `?:` can do without it. `first()` is worked out before.
 
-Bounds: the binding stops at an iteration budget and at 32 levels of nesting. What it does not bound is
-how large strings and lists grow, so the work that concatenation can do is estimated from the data at
-hand before each evaluation and refused above `MOST_WORK`.
+Bounds: 8,000 characters, 32 levels of nesting, 10,000 iterations. The binding does not bound how large
+strings and lists grow and builds a list anew for each of its items, so the work is estimated from the data
+at hand before each evaluation; `list.map(x, …)` and `list.filter(x, …)` on their own are walked by us.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import threading
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,161 +24,209 @@ from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
 from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
+from interplay.core.flows import expression_text as text
+from interplay.core.flows.expression_text import ExpressionProblem, First, Route
+from interplay.core.flows.expression_words import in_words
 from interplay.core.flows.plan import ABSENT, Names
-from interplay.core.flows.types import Type, as_typed
+from interplay.core.flows.types import ANY, STRING, Type, as_typed, list_of
+
+__all__ = ["MOST_CHARACTERS", "MOST_ITEMS", "Comprehension", "Expression", "ExpressionProblem", "compile_expression"]
 
 MOST_CHARACTERS: Final = 8_000
 MOST_WORK: Final = 64 * 1024 * 1024  # bytes that an evaluation may build, by estimate
-_PRESENT = "__present"  # all names that have a value, for first()
-_EXTENSIONS = (ext_optional.ExtOptional, ext_strings.ExtStrings, ext_math.ExtMath)
-_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
-_LITERAL = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
-_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+MOST_ITEMS: Final = 10_000  # of a list that map or filter walks
+MOST_BUILT: Final = 2_000  # items of a list that CEL builds itself: it takes 16 bytes for each pair of them
+MOST_SECONDS: Final = 1.0
+_EXTENSIONS: Final = tuple(
+    extension for extension in (ext_optional.ExtOptional, ext_strings.ExtStrings, ext_math.ExtMath)
+)
+_PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
+_BUILDING = re.compile(r"\.\s*(?:map|filter)\s*\(")
 _COMPREHENSION = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(")
-_GROWING = re.compile(r"\.\s*(?:replace|join|format|quote)\s*\(")
-_DEEPEST = 3  # fields below a name that are declared with their own types
+_GROWING = re.compile(r"\.\s*(?:replace|join|format|quote|split)\s*\(")
 _COMPILING = threading.Lock()
-
-Paths = Mapping[str, Type]
-
-
-class ExpressionProblem(ValueError):
-    """An expression that does not compile; `column` counts from 0 within its source."""
-
-    def __init__(self, message: str, column: int = 0) -> None:
-        super().__init__(message)
-        self.message = message
-        self.column = column
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
+_KINDS = {"BOOL": "boolean", "INT": "integer", "UINT": "integer", "DOUBLE": "number", "STRING": "string"}
+_KINDS |= {"LIST": "list", "MAP": "object", "NULL": "null", "TIMESTAMP": "string", "DURATION": "number"}
+_ERROR = cel.Type.ERROR
 
 
 class Expression:
-    """A compiled expression. `tolerates` are the roots whose absence it can live with everywhere it
-    names them; `result` is the kind of its value, `any` where CEL cannot tell."""
+    """A compiled expression. `tolerates` are the roots whose absence it can live with everywhere it names
+    them; `type` is what it gives, `any` where CEL cannot tell."""
 
-    __slots__ = ("_compiled", "_factor", "_nested", "_types", "_uses", "result", "roots", "source", "tolerates")
+    __slots__ = ("_compiled", "_firsts", "_reads", "_risk", "roots", "source", "tolerates", "type")
 
     def __init__(
         self,
         source: str,
         compiled: Any,
-        uses: tuple[tuple[str, ...], ...],
-        types: Paths,
+        reads: Mapping[tuple[str, ...], Type],
+        firsts: tuple[First, ...],
         tolerated: frozenset[str],
-        present: frozenset[str],
     ) -> None:
         self.source = source
         self._compiled = compiled
-        self._uses = uses
-        self._types = types
-        self.roots = frozenset(path[0] for path in uses if path[0] != _PRESENT) | present
-        self.tolerates = tolerated | (present - {path[0] for path in uses})
-        self.result = _KINDS.get(compiled.return_type().name().split("<")[0], "any")
-        bare = _LITERAL.sub("''", source)
-        self._factor = bare.count("+") + 1
-        self._nested = len(_COMPREHENSION.findall(bare)) + 16 * len(_GROWING.findall(bare))
+        self._reads = tuple((".".join(path), path[0], path[1:], _numeric(kind)) for path, kind in reads.items())
+        self._firsts = firsts
+        named = frozenset(path[0] for path in reads)
+        behind = frozenset(str(route[0]) for first in firsts for route in first.routes)
+        self.roots = named | behind
+        self.tolerates = (tolerated & named) | (behind - named)
+        self.type = _result(compiled, reads, source)
+        self._risk = _Risk(text.blank(source))
+
+    @property
+    def result(self) -> str:
+        """The kind of what it gives."""
+        return self.type.kind
 
     def evaluate(self, names: Names) -> Any:
         """The value as JSON. Raises StepFailure (`expression`) in words."""
-        data = {".".join(path): self._value(path, names) for path in self._uses if path[0] != _PRESENT}
-        if self.roots - {path[0] for path in self._uses}:
-            data[_PRESENT] = {root: names[root] for root in self.roots if names[root] is not ABSENT}
-        if self._nested or self._factor > 1:
-            self._bound(data)
+        data: dict[str, Any] = {}
+        simple = True
+        for variable, root, rest, numeric in self._reads:
+            value = names[root]
+            if value is ABSENT:
+                if root in self.tolerates:
+                    value = {}
+                else:
+                    continue
+            for part in rest:
+                value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
+                if value is ABSENT:
+                    break
+            if value is not ABSENT:
+                data[variable] = value if numeric is None else as_typed(value, numeric)
+                simple = simple and value.__class__ in _SIMPLE
+        for first in self._firsts:
+            data[first.variable] = _first(first, names)
+            simple = False
+        if not simple or self._risk.always:
+            self._risk.check(data, self.source)
         try:
             result = self._compiled.eval(data=data)
-            kind = result.type().name()
             value = result.plain_value()
         except (RuntimeError, TypeError, ValueError, OverflowError) as refused:
-            raise self._failure(str(refused)) from None
-        if kind == "ERROR":
-            raise self._failure(str(value))
-        return _plain(value)
-
-    def _value(self, path: tuple[str, ...], names: Names) -> Any:
-        value: Any = names[path[0]]
-        if value is ABSENT:
-            if path[0] in self.tolerates and len(path) == 1:
-                return {}
-            raise StepFailure("expression", f"{path[0]} has no value in `{self.source}`: it was skipped or failed.")
-        for part in path[1:]:
-            if not isinstance(value, dict) or part not in value:
-                raise StepFailure("expression", f"{'.'.join(path)} is not there in `{self.source}`.")
-            value = value[part]
-            if value is ABSENT:
-                raise StepFailure("expression", f"{'.'.join(path)} has no value in `{self.source}`.")
-        wanted = self._types.get(".".join(path))
-        return value if wanted is None else as_typed(value, wanted)
-
-    def _bound(self, data: dict[str, Any]) -> None:
-        size, longest = _extent(data)
-        turns = min(10_000, max(longest, 16)) if self._nested % 16 else 1
-        if self._nested % 16 > 1:
-            turns = 10_000 if longest > 100 else min(10_000, max(longest, 16) ** (self._nested % 16))
-        growth = max(1, size) ** min(self._nested // 16, 4)
-        if self._factor * size * turns * growth > MOST_WORK and (self._factor > 1 or self._nested >= 16):
-            raise StepFailure(
-                "expression",
-                f"`{_short(self.source)}` would build too much from {size:,} bytes of data.",
-                advice="Concatenate less, or leave it to a step of its own.",
-            )
-
-    def _failure(self, reason: str) -> StepFailure:
-        return StepFailure("expression", f"`{_short(self.source)}` cannot be computed: {_in_words(reason)}")
+            raise _failure(self.source, str(refused)) from None
+        kind = value.__class__
+        if kind is str:
+            if result.type() == _ERROR:
+                raise _failure(self.source, value)
+            return value
+        if kind is bool or kind is int:
+            return value
+        return _plain(value, self.source)
 
 
-def compile_expression(source: str, names: Mapping[str, Type]) -> Expression:
+class Comprehension:
+    """`list.map(x, …)` or `list.filter(x, …)`, one item after the other."""
+
+    __slots__ = ("_body", "_filter", "_list", "_variable", "roots", "source", "tolerates", "type")
+
+    def __init__(self, source: str, listed: AnyExpression, body: Expression, variable: str, kind: str) -> None:
+        self.source = source
+        self._list = listed
+        self._body = body
+        self._variable = variable
+        self._filter = kind == "filter"
+        self.roots = listed.roots | (body.roots - {variable})
+        strict = (listed.roots - listed.tolerates) | (body.roots - body.tolerates)
+        self.tolerates = self.roots - strict
+        self.type = (
+            (listed.type if listed.type.kind == "list" else list_of(ANY)) if self._filter else list_of(body.type)
+        )
+
+    @property
+    def result(self) -> str:
+        return self.type.kind
+
+    def evaluate(self, names: Names) -> list[Any]:
+        """Raises StepFailure (`expression`) in words."""
+        items = self._list.evaluate(names)
+        if isinstance(items, dict):
+            items = list(items)
+        if not isinstance(items, list):
+            raise _failure(self.source, "a list is expected before map and filter")
+        if len(items) > MOST_ITEMS:
+            raise _failure(self.source, f"the list has {len(items):,} items, and {MOST_ITEMS:,} are allowed")
+        inner = {root: names[root] for root in self._body.roots - {self._variable}}
+        made: list[Any] = []
+        size, deadline = 0, time.monotonic() + MOST_SECONDS
+        for item in items:
+            inner[self._variable] = item
+            value = self._body.evaluate(inner)
+            if self._filter and not isinstance(value, bool):
+                raise _failure(self.source, "filter needs true or false for each item")
+            if not self._filter or value:
+                made.append(item if self._filter else value)
+            if not self._filter:
+                size += 8 if value.__class__ is not str and value.__class__ in _SIMPLE else _extent(value)[0]
+            if size > MOST_WORK or time.monotonic() > deadline:
+                raise _failure(self.source, "it builds too much; use a `map` step")
+        return made
+
+
+AnyExpression = Expression | Comprehension
+
+
+def compile_expression(source: str, names: Mapping[str, Type]) -> AnyExpression:
     """Compiles against the types of the names in scope. Raises ExpressionProblem."""
     if len(source) > MOST_CHARACTERS:
         raise ExpressionProblem(f"the expression has {len(source):,} characters, and {MOST_CHARACTERS:,} are allowed")
-    _check_fields(source, names)
-    rewritten, present = _rewrite_first(source, frozenset(names))
-    presence, tolerated = _presence_tests(rewritten, names)
-    paths: dict[str, Type] = {}
-    for name, kind in names.items():
-        _declare(name, kind, paths, presence, 0)
-    variables = {path: _cel_type(kind) for path, kind in paths.items()}
-    variables[_PRESENT] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    if not source.strip():
+        raise ExpressionProblem("the expression is empty")
+    bare = text.blank(source)
+    hidden = text.check_macro_variables(bare, names)
+    text.check_fields(bare, names)
+    split = text.comprehension(source)
+    if split is not None:
+        listed, kind, variable, body = split
+        over = compile_expression(listed, names)
+        item = over.type.items or ANY if over.type.kind == "list" else STRING if over.type.kind == "object" else ANY
+        each = _compile(body, {**names, variable: item})
+        if over.result not in ("list", "object", "any"):
+            raise ExpressionProblem(f"{kind} walks a list, and `{_short(listed.strip())}` is {over.type}")
+        if kind == "filter" and each.result not in ("boolean", "any"):
+            raise ExpressionProblem(f"filter needs true or false for each item, and `{body.strip()}` is {each.type}")
+        return Comprehension(source, over, each, variable, kind)
+    return _compile(source, {name: kind for name, kind in names.items() if name not in hidden})
+
+
+def _compile(source: str, names: Mapping[str, Type]) -> Expression:
+    rewritten, firsts = text.rewrite_first(source, frozenset(names))
+    bare = text.blank(rewritten)
+    tested, tolerated = text.presence_tests(bare, names)
+    paths = text.variables(bare, names, tested)
+    declared = {".".join(path): _cel_type(kind) for path, kind in paths.items()}
+    declared |= {first.variable: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for first in firsts}
     with _COMPILING:
-        environment = cel.NewEnv(variables=variables, extensions=[extension() for extension in _EXTENSIONS])
+        environment = cel.NewEnv(variables=declared, extensions=[extension() for extension in _EXTENSIONS])
         try:
             compiled = environment.compile(rewritten)
         except RuntimeError as refused:
-            raise _problem(str(refused), source, rewritten) from None
-        used = _used(compiled.serialize(), frozenset(variables))
-    uses = tuple(sorted(tuple(path.split(".")) for path in used))
-    return Expression(source, compiled, uses, {p: paths[p] for p in used if p in paths}, tolerated, present)
+            raise _problem(str(refused), source, rewritten, names) from None
+        used = _used(compiled.serialize(), frozenset(declared))
+    reads = {path: kind for path, kind in paths.items() if ".".join(path) in used}
+    return Expression(source, compiled, reads, firsts, tolerated)
 
 
-def _check_fields(source: str, names: Mapping[str, Type]) -> None:
-    """A field that an object with known fields does not have: CEL itself would only see a mapping."""
-    bare = _LITERAL.sub(lambda found: " " * len(found[0]), source)
-    for found in re.finditer(r"(?<![\w.])([A-Za-z_]\w*)((?:\s*\.\??\s*[A-Za-z_]\w*)+)(?!\w)(\s*\()?", bare):
-        root, fields = found[1], re.findall(r"\w+", found[2])
-        if root not in names or re.search(rf"\(\s*{root}\s*,", bare):
-            continue
-        kind, path = names[root], root
-        for field in fields[: -1 if found[3] else None]:
-            if kind.kind != "object" or kind.fields is None or "open" in kind.enum:
-                break
-            if field not in kind.fields:
-                near = near_names(field, kind.fields)
-                meant = f"; did you mean {path}.{near[0]}?" if near else f"; it has {', '.join(kind.fields)}"
-                raise ExpressionProblem(f"{path} has no field {field!r}{meant}", found.start())
-            kind, path = kind.fields[field], f"{path}.{field}"
+def _result(compiled: Any, reads: Mapping[tuple[str, ...], Type], source: str) -> Type:
+    alone = next(iter(reads.values()), None)
+    if len(reads) == 1 and alone is not None and ".".join(next(iter(reads))) == source.strip():
+        return alone
+    return Type(_KINDS.get(compiled.return_type().name().split("<")[0], "any"))
 
 
-def _declare(path: str, kind: Type, paths: dict[str, Type], presence: frozenset[str], depth: int) -> None:
-    """A variable for the path and for each field that is surely there; presence tests need the map itself."""
-    paths[path] = kind
-    if kind.kind != "object" or kind.fields is None or depth >= _DEEPEST or path in presence:
-        return
-    for field, inner in kind.fields.items():
-        if _PATH.fullmatch(field) and "." not in field:
-            _declare(f"{path}.{field}", inner, paths, presence, depth + 1)
-
-
-_KINDS = {"BOOL": "boolean", "INT": "integer", "UINT": "integer", "DOUBLE": "number", "STRING": "string"}
-_KINDS |= {"LIST": "list", "MAP": "object", "NULL": "null", "TIMESTAMP": "string", "DURATION": "number"}
+def _numeric(kind: Type) -> Type | None:
+    """The type, if values of it may hold whole numbers that CEL must see as doubles."""
+    if kind.kind == "number":
+        return kind
+    if kind.kind == "list" and kind.items is not None and _numeric(kind.items):
+        return kind
+    if kind.kind == "object" and any(_numeric(inner) for inner in (kind.fields or {}).values()):
+        return kind
+    return None
 
 
 def _cel_type(kind: Type) -> Any:
@@ -199,78 +249,75 @@ def _cel_type(kind: Type) -> Any:
     return cel.Type.DYN
 
 
-def _presence_tests(source: str, names: Mapping[str, Type]) -> tuple[frozenset[str], frozenset[str]]:
-    """Paths inside has() or before `.?`, and the roots that are named nowhere else."""
-    bare = _LITERAL.sub(lambda found: " " * len(found[0]), source)
-    tests: set[str] = set()
-    guarded: list[tuple[int, int]] = []
-    for found in re.finditer(r"\bhas\s*\(\s*([A-Za-z_][\w.]*)\s*\)|([A-Za-z_][\w.]*)\s*\.\?", bare):
-        path = found[1].rpartition(".")[0] if found[1] else found[2]
-        parts = path.split(".")
-        tests.update(".".join(parts[: end + 1]) for end in range(len(parts)))
-        guarded.append(found.span())
-    tested = {path.split(".")[0] for path in tests} & set(names)
-    tolerated = {
-        root
-        for root in tested
-        if ("has" in bare and _guards_all(bare, root, guarded)) or _always_guarded(bare, root, guarded)
-    }
-    return frozenset(tests), frozenset(tolerated)
+def _first(first: First, names: Names) -> dict[str, Any]:
+    for route in first.routes:
+        value = _walk(names[str(route[0])], route[1:])
+        if value is not ABSENT:
+            return {"v": value}
+    return {}
 
 
-def _always_guarded(bare: str, root: str, guarded: list[tuple[int, int]]) -> bool:
-    uses = [found.start() for found in re.finditer(rf"(?<![\w.]){re.escape(root)}\b", bare)]
-    return all(any(begin <= use < end for begin, end in guarded) for use in uses)
+def _walk(value: Any, route: Route) -> Any:
+    for part in route:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return ABSENT
+    return value
 
 
-def _guards_all(bare: str, root: str, guarded: list[tuple[int, int]]) -> bool:
-    """`has(a.b) && a.b > 1`, `has(a.b) ? a.b : 0`: a test that comes first guards what follows."""
-    first = re.search(rf"(?<![\w.]){re.escape(root)}\b", bare)
-    return first is not None and any(begin <= first.start() < end for begin, end in guarded)
+class _Risk:
+    """How much an expression may build from its data: told from its text once, from its data each time."""
+
+    __slots__ = ("_building", "_factor", "_items", "_nested", "always")
+
+    def __init__(self, bare: str) -> None:
+        self._factor = bare.count("+") + 1
+        self._nested = min(len(_COMPREHENSION.findall(bare)), 4)
+        self._building = len(_BUILDING.findall(bare))
+        self._items = bare.count(",") + 1
+        growing = len(_GROWING.findall(bare))
+        self._nested += 16 * min(growing, 4)
+        self.always = bool(growing or self._building)
+
+    def check(self, data: Mapping[str, Any], source: str) -> None:
+        if not self.always and self._factor == 1:
+            return
+        size, longest = _extent(data)
+        longest = max(longest, self._items)
+        if self._building and (longest > MOST_BUILT or (self._nested >= 16 and size > 8 * MOST_BUILT)):
+            raise StepFailure(
+                "expression",
+                f"`{_short(source)}` builds a list from one of {longest:,}; inside an expression {MOST_BUILT:,} "
+                "items are allowed.",
+                advice=f"As an expression of its own, list.map(…) may walk {MOST_ITEMS:,}.",
+            )
+        turns = min(10_000, max(longest, 16) ** (self._nested % 16)) if self._nested % 16 else 1
+        growth = max(1, size) ** (self._nested // 16)
+        if self._factor * size * turns * growth > MOST_WORK and (self._factor > 1 or self._nested >= 16):
+            raise StepFailure(
+                "expression",
+                f"`{_short(source)}` would build too much from {size:,} bytes of data.",
+                advice="Concatenate less, or leave it to a step of its own.",
+            )
 
 
-def _rewrite_first(source: str, names: frozenset[str]) -> tuple[str, frozenset[str]]:
-    """`first(a.v, b, "x")` becomes `__present.?a.?v.or(__present.?b).orValue("x")`."""
-    present: set[str] = set()
-    while True:
-        bare = _LITERAL.sub(lambda found: " " * len(found[0]), source)
-        found = re.search(r"(?<![\w.])first\s*\(", bare)
-        if found is None:
-            return source, frozenset(present)
-        arguments, end = _arguments(source, bare, found.end())
-        chain = ""
-        for place, argument in enumerate(arguments):
-            text = argument.strip()
-            if _PATH.fullmatch(text) and text.split(".")[0] in names:
-                root, *rest = text.split(".")
-                present.add(root)
-                option = f"{_PRESENT}.?{root}" + "".join(f".?{part}" for part in rest)
-                chain = f"{chain}.or({option})" if chain else option
-            elif place == len(arguments) - 1 and chain:
-                chain, arguments = f"{chain}.orValue({text})", []
-                break
-            else:
-                raise ExpressionProblem(
-                    f"first() takes references and, last, a value; {text!r} is neither", found.start()
-                )
-        source = source[: found.start()] + (f"{chain}.value()" if arguments else chain) + source[end:]
-
-
-def _arguments(source: str, bare: str, begin: int) -> tuple[list[str], int]:
-    depth, start, parts = 1, begin, []
-    for place in range(begin, len(bare)):
-        letter = bare[place]
-        if letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth -= 1
-            if depth == 0:
-                parts.append(source[start:place])
-                return [part for part in parts if part.strip()], place + 1
-        elif letter == "," and depth == 1:
-            parts.append(source[start:place])
-            start = place + 1
-    raise ExpressionProblem("first( has no closing parenthesis", begin - 1)
+def _extent(value: Any) -> tuple[int, int]:
+    """A guess of the bytes in a value, and the length of its longest list or mapping."""
+    size, longest, todo = 0, 0, [value]
+    while todo:
+        item = todo.pop()
+        if item.__class__ is str:
+            size += len(item)
+            continue
+        size += 8
+        if isinstance(item, dict):
+            longest = max(longest, len(item))
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            longest = max(longest, len(item))
+            todo.extend(item)
+    return size, longest
 
 
 def _used(serialized: bytes, declared: frozenset[str]) -> frozenset[str]:
@@ -314,68 +361,44 @@ def _varint(raw: bytes, place: int) -> tuple[int, int]:
         shift += 7
 
 
-def _problem(text: str, source: str, rewritten: str) -> ExpressionProblem:
-    found = _PLACE.search(text)
-    if found is None:
-        return ExpressionProblem(_in_words(text))
-    column = int(found[2]) - 1 if source == rewritten else 0
-    return ExpressionProblem(_in_words(found[3]), max(0, column))
+def _problem(reason: str, source: str, rewritten: str, names: Mapping[str, Type]) -> ExpressionProblem:
+    words = in_words(reason)
+    unknown = re.search(r"undeclared reference to '(\w+)", reason)
+    near = near_names(unknown[1], names) if unknown else []
+    if near:
+        words += f"; did you mean {near[0]!r}?"
+    found = _PLACE.search(reason)
+    same_line = found is not None and found[1] == "1" and source == rewritten
+    return ExpressionProblem(words, max(0, int(found[2]) - 1) if found is not None and same_line else 0)
 
 
-def _in_words(reason: str) -> str:
-    """What the binding says, in words for people who write flows."""
-    if found := re.search(r"undeclared reference to '([^']*)'", reason):
-        return f"there is no name {found[1]!r} here"
-    if found := re.search(r"no matching overload for '_?([^' ]*?)_?' applied to '\(([^)]*)\)'", reason):
-        words = f"{found[1].strip('_') or found[1]} does not take ({found[2]})"
-        if {"double", "int"} <= set(re.findall(r"\w+", found[2])):
-            words += "; a number and an integer do not mix: write `1.0`, or `double(x)`"
-        return words
-    if "No matching overloads" in reason:
-        words = reason.split(" : ", 1)[-1]
-        if "double" in words and "int" in words:
-            return f"{words}: a number and an integer do not mix; write `1.0`, or `double(x)`"
-        return f"{words} is not defined for these types"
-    if found := re.search(r'Key not found in map : "?([^"\[]*)', reason):
-        return f"there is no field {found[1]!r}"
-    if "optional.none()" in reason:
-        return "none of the arguments of first() has a value; give it a last one that always has"
-    if "Iteration budget" in reason:
-        return "it takes too many iterations"
-    if "recursion" in reason:
-        return "it is nested more than 32 deep"
-    if "convert function return value" in reason:
-        return "it gives an optional; end it with orValue(…)"
-    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", reason.split("\n", 1)[0]).replace("ERROR: ", "")
+def _failure(source: str, reason: str) -> StepFailure:
+    return StepFailure("expression", f"`{_short(source)}` cannot be computed: {in_words(reason)}.")
 
 
-def _extent(value: Any) -> tuple[int, int]:
-    """A guess of the bytes in a value, and the length of its longest list or mapping."""
-    if isinstance(value, str):
-        return len(value), len(value)
-    if isinstance(value, dict | list):
-        size, longest = 8, len(value)
-        for item in value.values() if isinstance(value, dict) else value:
-            inner, length = _extent(item)
-            size += inner
-            longest = max(longest, length if not isinstance(item, str) else 0)
-        return size, longest
-    return 8, 0
-
-
-def _plain(value: Any) -> Any:
+def _plain(value: Any, source: str) -> Any:
     """A value that JSON has."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise StepFailure("expression", f"`{_short(source)}` gives {value}, which is no number in JSON.")
+        return value
+    if isinstance(value, str | int) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {k if isinstance(k, str) else _key(k): _plain(inner, source) for k, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, source) for item in value]
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    raise StepFailure("expression", f"`{_short(source)}` gives a {type(value).__name__}, which JSON does not have.")
+
+
+def _key(key: Any) -> str:
+    return {True: "true", False: "false"}[key] if isinstance(key, bool) else str(key)
 
 
 def _short(source: str) -> str:

@@ -1,0 +1,1 @@
+"""Serves the models of this machine over OpenAI's API."""
