@@ -14,8 +14,10 @@ from tests.architecture.source_tree import Module, SourceTree, expect_none
 SETTINGS = "src/interplay/settings.py"
 SQL_HOME = "src/interplay/adapters/postgres/"
 STATEMENT = re.compile(
-    r"^\s*(?:SELECT\s+\S|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s*\(|MERGE\s+INTO\s"
-    r"|(?:CREATE|ALTER|DROP)\s+(?:TABLE|INDEX|SCHEMA|EXTENSION|DATABASE|ROLE)\s|TRUNCATE\s|LISTEN\s|NOTIFY\s)"
+    r"^\s*(?:select\s.+\sfrom\s|select\s+\w+\(|select\s+\d+\s*$|insert\s+into\s|update\s+\w+\s+(?:\w+\s+)?set\s"
+    r"|delete\s+from\s|with\s+\w+\s+as\s*\(|merge\s+into\s|truncate\s+table\s|(?:listen|notify)\s+\w+\s*$"
+    r"|(?:create|alter|drop)\s+(?:table|index|schema|extension|database|role)\s)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 # Written in parts, so that this file does not find itself.
@@ -131,12 +133,22 @@ class TestTheseRulesCanFail:
     def test_the_settings_may(self, made_up: MakeTree) -> None:
         assert not other_readers_of_the_environment(made_up({SETTINGS: "import os\nx = os.environ"}))
 
-    @pytest.mark.parametrize("text", ["SELECT 1", "\n  INSERT INTO runs VALUES (1)", "UPDATE runs SET a = 1"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "select 1",
+            "select a,\n b from run",
+            "\n  INSERT INTO runs VALUES (1)",
+            "update run r set a = 1",
+            "with u as (x) y",
+        ],
+    )
     def test_sql_elsewhere_is_found(self, made_up: MakeTree, text: str) -> None:
         assert sql_elsewhere(made_up({"src/interplay/use_cases/a.py": f'X = """{text}"""'}))
 
     def test_prose_is_no_sql(self, made_up: MakeTree) -> None:
-        assert not sql_elsewhere(made_up({"src/interplay/core/a.py": 'X = "Select a flow, then Update it"'}))
+        text = "X = ['Select a flow, then update it', 'Update the set', 'Delete what is from yesterday', 'with x as y']"
+        assert not sql_elsewhere(made_up({"src/interplay/core/a.py": text}))
 
     @pytest.mark.parametrize("path", ["home/jo/src/a.py", "Users/jo/a", "work/tree/x", "root/notes/a.md"])
     def test_a_path_of_one_machine_is_found(self, made_up: MakeTree, path: str) -> None:

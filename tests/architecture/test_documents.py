@@ -1,0 +1,117 @@
+"""Documents keep their promises: links lead somewhere, commands exist, decisions are listed.
+
+Why: a reader who meets one dead link stops trusting the other pages.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.architecture.conftest import MakeTree
+from tests.architecture.source_tree import ROOT, SourceTree, expect_none
+
+LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+TARGET = re.compile(r"(?:^|[`\s(])make ([a-z][a-z0-9-]*)")
+
+
+def documents(tree: SourceTree) -> dict[str, str]:
+    return {path: text for path, text in tree.text_files() if path.endswith(".md")}
+
+
+def anchor(heading: str) -> str:
+    """As forges make it: lower case, no punctuation, dashes for spaces."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def anchors(text: str) -> set[str]:
+    return {anchor(heading) for heading in re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)}
+
+
+def dead_links(tree: SourceTree) -> list[str]:
+    found = []
+    for path, text in documents(tree).items():
+        for link in LINK.findall(FENCE.sub("", text)):
+            if "://" in link or link.startswith("mailto:"):
+                continue
+            file, _, fragment = link.partition("#")
+            target = (tree.root / path).parent / file if file else tree.root / path
+            if not target.exists():
+                found.append(f"{path}: links to {link}, which is not there")
+            elif fragment and target.suffix == ".md" and fragment not in anchors(target.read_text(encoding="utf-8")):
+                found.append(f"{path}: links to {link}, where no heading is called so")
+    return found
+
+
+def targets(makefile: str) -> set[str]:
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
+
+
+def code_of(text: str) -> str:
+    """What a document shows as code: prose may say "make sure"."""
+    return "\n".join([*FENCE.findall(text), *re.findall(r"`[^`\n]+`", FENCE.sub("", text))])
+
+
+def unknown_targets(tree: SourceTree) -> list[str]:
+    known = targets((tree.root / "Makefile").read_text(encoding="utf-8"))
+    return [
+        f"{path}: says `make {name}`, but the Makefile has no such target"
+        for path, text in documents(tree).items()
+        for name in sorted(set(TARGET.findall(code_of(text))) - known)
+    ]
+
+
+def decisions(root: Path) -> list[Path]:
+    return sorted((root / "docs" / "adr").glob("[0-9]*.md"))
+
+
+class TestDocuments:
+    def test_their_links_lead_somewhere(self, tree: SourceTree) -> None:
+        expect_none(dead_links(tree))
+
+    def test_the_make_targets_they_name_exist(self, tree: SourceTree) -> None:
+        expect_none(unknown_targets(tree))
+
+
+class TestMakefile:
+    def test_the_list_of_targets_has_every_target(self) -> None:
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        listed = set(re.findall(r"^([a-z][a-z0-9-]*):.*## \S", makefile, re.MULTILINE))
+        assert targets(makefile) - listed == {"setup"}
+        assert {"demo", "up", "check", "test", "e2e", "bench", "client"} <= listed
+
+
+class TestDecisions:
+    def test_each_is_listed(self) -> None:
+        index = (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8")
+        assert decisions(ROOT)
+        expect_none([f"{page.name} is not in docs/adr/README.md" for page in decisions(ROOT) if page.name not in index])
+
+    def test_each_has_the_sections_of_the_template(self) -> None:
+        wanted = re.findall(r"^## .+$", (ROOT / "docs" / "adr" / "template.md").read_text(), re.MULTILINE)
+        expect_none(
+            [
+                f"{page.name} has no section {section!r}"
+                for page in decisions(ROOT)
+                for section in wanted
+                if section not in page.read_text(encoding="utf-8")
+            ]
+        )
+
+    def test_their_numbers_have_no_gap(self) -> None:
+        numbers = [int(page.name[:4]) for page in decisions(ROOT)]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+class TestTheseRulesCanFail:
+    def test_a_dead_link_and_a_dead_anchor_are_found(self, made_up: MakeTree) -> None:
+        tree = made_up({"a.md": "[x](b.md) [y](c.md#there) [z](c.md#here) [w](https://a.b)", "c.md": "# Here"})
+        assert len(dead_links(tree)) == 2
+
+    def test_links_inside_code_are_not_links(self, made_up: MakeTree) -> None:
+        assert not dead_links(made_up({"a.md": "```\n[x](b.md)\n```\n"}))
+
+    def test_an_unknown_target_is_found(self, made_up: MakeTree) -> None:
+        tree = made_up({"Makefile": "up: ## x\n", "a.md": "make sure, then `make up`, then `make haste`"})
+        assert len(unknown_targets(tree)) == 1
