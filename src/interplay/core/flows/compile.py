@@ -14,7 +14,7 @@ from interplay.core.flows.problems import InvalidFlow, Problem
 from interplay.core.flows.scopes import Compiler, dependencies, mentioned_by, order, scope_plan
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.types import ANY, NUMBER, OBJECT, STRING, Type, TypeProblem, fits, object_of, parse_type
-from interplay.core.flows.values import Literal, Record, Rendered, Sequence
+from interplay.core.flows.values import Literal, Record, Rendered, Sequence, tolerance
 
 DEFAULT_DEADLINE: Final = 86_400.0  # seconds
 DEFAULT_MAX_STEPS: Final = 10_000
@@ -214,7 +214,7 @@ class FlowCompiler(Compiler):
         """The output of a run must be there whatever was skipped."""
         for name in sorted(output.roots & set(flow.steps)):
             reason = may_be_absent(name, root)
-            if reason is not None and not tolerated_by(output, name):
+            if reason is not None and name not in tolerance(output):
                 self.say(
                     "absent",
                     f"{name} may have no value ({reason}), and the output needs it",
@@ -222,17 +222,6 @@ class FlowCompiler(Compiler):
                     "a value in any case",
                     f'Write "${{ first({name}.…, …) }}" with what to use instead.',
                 )
-
-
-def tolerated_by(value: Evaluable, root: str) -> bool:
-    """Whether every part of a value that names `root` can live without it."""
-    if root not in value.roots:
-        return True
-    if isinstance(value, Record):
-        return all(tolerated_by(part, root) for _, part in value.fields)
-    if isinstance(value, Sequence):
-        return all(tolerated_by(part, root) for part in value.items)
-    return root in getattr(value, "tolerates", ())
 
 
 def may_be_absent(name: str, scope: ScopePlan) -> str | None:

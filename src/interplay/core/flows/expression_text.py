@@ -92,7 +92,8 @@ def variables(bare: str, names: Mapping[str, Type], tested: frozenset[str]) -> d
     for root, fields, _ in dotted(bare):
         if root not in names:
             continue
-        kind, path = names[root], (root,)
+        kind = names[root]
+        path: tuple[str, ...] = (root,)
         for field in fields:
             if ".".join(path) in tested or kind.kind not in ("any", "object"):
                 break

@@ -25,6 +25,7 @@ from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
 from interplay.core.flows import expression_text as text
+from interplay.core.flows.expression_limits import MOST_ITEMS, MOST_WORK, Risk, extent, short
 from interplay.core.flows.expression_text import ExpressionProblem, First, Route
 from interplay.core.flows.expression_words import in_words
 from interplay.core.flows.plan import ABSENT, Names
@@ -33,17 +34,9 @@ from interplay.core.flows.types import ANY, STRING, Type, as_typed, list_of
 __all__ = ["MOST_CHARACTERS", "MOST_ITEMS", "Comprehension", "Expression", "ExpressionProblem", "compile_expression"]
 
 MOST_CHARACTERS: Final = 8_000
-MOST_WORK: Final = 64 * 1024 * 1024  # bytes that an evaluation may build, by estimate
-MOST_ITEMS: Final = 10_000  # of a list that map or filter walks
-MOST_BUILT: Final = 2_000  # items of a list that CEL builds itself: it takes 16 bytes for each pair of them
 MOST_SECONDS: Final = 1.0
-_EXTENSIONS: Final = tuple(
-    extension for extension in (ext_optional.ExtOptional, ext_strings.ExtStrings, ext_math.ExtMath)
-)
+_EXTENSIONS: Final = (ext_optional.ExtOptional, ext_strings.ExtStrings, ext_math.ExtMath)
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
-_BUILDING = re.compile(r"\.\s*(?:map|filter)\s*\(")
-_COMPREHENSION = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(")
-_GROWING = re.compile(r"\.\s*(?:replace|join|format|quote|split)\s*\(")
 _COMPILING = threading.Lock()
 _SIMPLE = frozenset({str, int, float, bool, type(None)})
 _KINDS = {"BOOL": "boolean", "INT": "integer", "UINT": "integer", "DOUBLE": "number", "STRING": "string"}
@@ -74,7 +67,7 @@ class Expression:
         self.roots = named | behind
         self.tolerates = (tolerated & named) | (behind - named)
         self.type = _result(compiled, reads, source)
-        self._risk = _Risk(text.blank(source))
+        self._risk = Risk(source)
 
     @property
     def result(self) -> str:
@@ -124,6 +117,10 @@ class Comprehension:
 
     __slots__ = ("_body", "_filter", "_list", "_variable", "roots", "source", "tolerates", "type")
 
+    roots: frozenset[str]
+    tolerates: frozenset[str]
+    type: Type
+
     def __init__(self, source: str, listed: AnyExpression, body: Expression, variable: str, kind: str) -> None:
         self.source = source
         self._list = listed
@@ -161,7 +158,7 @@ class Comprehension:
             if not self._filter or value:
                 made.append(item if self._filter else value)
             if not self._filter:
-                size += 8 if value.__class__ is not str and value.__class__ in _SIMPLE else _extent(value)[0]
+                size += 8 if value.__class__ is not str and value.__class__ in _SIMPLE else extent(value)[0]
             if size > MOST_WORK or time.monotonic() > deadline:
                 raise _failure(self.source, "it builds too much; use a `map` step")
         return made
@@ -186,7 +183,7 @@ def compile_expression(source: str, names: Mapping[str, Type]) -> AnyExpression:
         item = over.type.items or ANY if over.type.kind == "list" else STRING if over.type.kind == "object" else ANY
         each = _compile(body, {**names, variable: item})
         if over.result not in ("list", "object", "any"):
-            raise ExpressionProblem(f"{kind} walks a list, and `{_short(listed.strip())}` is {over.type}")
+            raise ExpressionProblem(f"{kind} walks a list, and `{short(listed.strip())}` is {over.type}")
         if kind == "filter" and each.result not in ("boolean", "any"):
             raise ExpressionProblem(f"filter needs true or false for each item, and `{body.strip()}` is {each.type}")
         return Comprehension(source, over, each, variable, kind)
@@ -266,60 +263,6 @@ def _walk(value: Any, route: Route) -> Any:
     return value
 
 
-class _Risk:
-    """How much an expression may build from its data: told from its text once, from its data each time."""
-
-    __slots__ = ("_building", "_factor", "_items", "_nested", "always")
-
-    def __init__(self, bare: str) -> None:
-        self._factor = bare.count("+") + 1
-        self._nested = min(len(_COMPREHENSION.findall(bare)), 4)
-        self._building = len(_BUILDING.findall(bare))
-        self._items = bare.count(",") + 1
-        growing = len(_GROWING.findall(bare))
-        self._nested += 16 * min(growing, 4)
-        self.always = bool(growing or self._building)
-
-    def check(self, data: Mapping[str, Any], source: str) -> None:
-        if not self.always and self._factor == 1:
-            return
-        size, longest = _extent(data)
-        longest = max(longest, self._items)
-        if self._building and (longest > MOST_BUILT or (self._nested >= 16 and size > 8 * MOST_BUILT)):
-            raise StepFailure(
-                "expression",
-                f"`{_short(source)}` builds a list from one of {longest:,}; inside an expression {MOST_BUILT:,} "
-                "items are allowed.",
-                advice=f"As an expression of its own, list.map(…) may walk {MOST_ITEMS:,}.",
-            )
-        turns = min(10_000, max(longest, 16) ** (self._nested % 16)) if self._nested % 16 else 1
-        growth = max(1, size) ** (self._nested // 16)
-        if self._factor * size * turns * growth > MOST_WORK and (self._factor > 1 or self._nested >= 16):
-            raise StepFailure(
-                "expression",
-                f"`{_short(source)}` would build too much from {size:,} bytes of data.",
-                advice="Concatenate less, or leave it to a step of its own.",
-            )
-
-
-def _extent(value: Any) -> tuple[int, int]:
-    """A guess of the bytes in a value, and the length of its longest list or mapping."""
-    size, longest, todo = 0, 0, [value]
-    while todo:
-        item = todo.pop()
-        if item.__class__ is str:
-            size += len(item)
-            continue
-        size += 8
-        if isinstance(item, dict):
-            longest = max(longest, len(item))
-            todo.extend(item.values())
-        elif isinstance(item, list):
-            longest = max(longest, len(item))
-            todo.extend(item)
-    return size, longest
-
-
 def _used(serialized: bytes, declared: frozenset[str]) -> frozenset[str]:
     """The declared names in the reference map of the checked AST (protobuf `CheckedExpr`, field 2)."""
     checked = dict(_fields(serialized)).get(2, b"")  # Any.value
@@ -373,14 +316,14 @@ def _problem(reason: str, source: str, rewritten: str, names: Mapping[str, Type]
 
 
 def _failure(source: str, reason: str) -> StepFailure:
-    return StepFailure("expression", f"`{_short(source)}` cannot be computed: {in_words(reason)}.")
+    return StepFailure("expression", f"`{short(source)}` cannot be computed: {in_words(reason)}.")
 
 
 def _plain(value: Any, source: str) -> Any:
     """A value that JSON has."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise StepFailure("expression", f"`{_short(source)}` gives {value}, which is no number in JSON.")
+            raise StepFailure("expression", f"`{short(source)}` gives {value}, which is no number in JSON.")
         return value
     if isinstance(value, str | int) or value is None:
         return value
@@ -394,12 +337,8 @@ def _plain(value: Any, source: str) -> Any:
         return value.total_seconds()
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
-    raise StepFailure("expression", f"`{_short(source)}` gives a {type(value).__name__}, which JSON does not have.")
+    raise StepFailure("expression", f"`{short(source)}` gives a {type(value).__name__}, which JSON does not have.")
 
 
 def _key(key: Any) -> str:
     return {True: "true", False: "false"}[key] if isinstance(key, bool) else str(key)
-
-
-def _short(source: str) -> str:
-    return source if len(source) <= 80 else source[:77] + "…"

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from interplay.core.errors import near_names
-from interplay.core.flows.expressions import Expression, ExpressionProblem, compile_expression
+from interplay.core.flows.expressions import (
+    AnyExpression,
+    ExpressionProblem,
+    compile_expression,
+)
 from interplay.core.flows.ir import Step
 from interplay.core.flows.plan import Evaluable, ScopePlan, StepPlan
 from interplay.core.flows.problems import Problem
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.templates import TemplateProblem, TextTemplate, compile_template
 from interplay.core.flows.types import ANY, Type, fits
-from interplay.core.flows.values import REFERENCE, Literal, ValueProblem, compile_value, unknown_name
+from interplay.core.flows.values import REFERENCE, ValueProblem, compile_value, tolerance, unknown_name
 
 
 class Compiler:
@@ -44,27 +48,16 @@ class Compiler:
 
     def value(self, raw: Any, path: Path, names: Mapping[str, Type], wanted: Type = ANY) -> tuple[Evaluable, Type]:
         """A value that must fit `wanted`. Mistakes inside lists and mappings are told at their own place."""
-        if isinstance(raw, dict | list):
-            self._parts(raw, path, names)
-        try:
-            value, kind = compile_value(raw, names)
-        except (ValueProblem, ExpressionProblem) as wrong:
-            if not isinstance(raw, dict | list):
-                self._tell(wrong, path)
-            return Literal(None), ANY
-        if not fits(kind, wanted):
+        told = len(self.problems)
+        value, kind = compile_value(raw, names, lambda wrong, within: self._tell(wrong, (*path, *within)))
+        if len(self.problems) == told and not fits(kind, wanted):
             article = "an" if str(wanted)[0] in "aeiou" else "a"
             self.say("type", f"this is {_with_article(kind)}", path, f"{article} {wanted}")
         return value, kind
 
-    def _parts(self, raw: Any, path: Path, names: Mapping[str, Type]) -> None:
-        items = raw.items() if isinstance(raw, dict) else enumerate(raw)
-        for key, item in items:
-            self.value(item, (*path, key), names)
-
     def expression(
         self, source: str, path: Path, names: Mapping[str, Type], wanted: str | None = "boolean"
-    ) -> Expression | None:
+    ) -> AnyExpression | None:
         text = source.strip()
         if text.startswith("${") and text.endswith("}"):
             text = text[2:-1]
@@ -77,10 +70,10 @@ class Compiler:
             self.say("type", f"`{text.strip()}` is {made.result}", path, wanted)
         return made
 
-    def _tell(self, wrong: ValueProblem | ExpressionProblem, path: Path) -> None:
+    def _tell(self, wrong: Exception, path: Path) -> None:
         if isinstance(wrong, ExpressionProblem):
             self.say("expression", f"the expression does not compile: {wrong.message}", path, column=wrong.column)
-        else:
+        elif isinstance(wrong, ValueProblem):
             self.say("reference", wrong.message, path, wrong.expected, wrong.suggestion)
 
     def template(
@@ -136,7 +129,7 @@ def dependencies(
     for part in parts:
         roots = part.roots & set(siblings)
         needs |= roots
-        strict |= roots - (part.tolerates if isinstance(part, Expression) else frozenset())
+        strict |= roots - tolerance(part)
     for name in step.policy.after:
         if name not in siblings:
             wrong = unknown_name(name, dict.fromkeys(siblings, ANY), f"after: {name}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
-from interplay.core.flows.expressions import Expression, compile_expression
+from interplay.core.flows.expressions import ExpressionProblem, compile_expression
 from interplay.core.flows.plan import ABSENT, Evaluable, Names
+from interplay.core.flows.source import Path
 from interplay.core.flows.templates import TextTemplate
-from interplay.core.flows.types import ANY, STRING, Type, type_of_value
+from interplay.core.flows.types import ANY, NUMBER, STRING, Type, list_of, type_of_value
 
 REFERENCE: Final = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_][\w-]*|\[\d+\])*)")
 _PART: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
@@ -26,6 +27,22 @@ class ValueProblem(ValueError):
         self.message = message
         self.expected = expected
         self.suggestion = suggestion
+
+
+def tolerated(parts: Iterable[Evaluable]) -> frozenset[str]:
+    """The roots that each part which names them can live without."""
+    roots: set[str] = set()
+    strict: set[str] = set()
+    for part in parts:
+        roots |= part.roots
+        strict |= part.roots - tolerance(part)
+    return frozenset(roots - strict)
+
+
+def tolerance(value: Evaluable) -> frozenset[str]:
+    """The roots whose absence a compiled value can live with."""
+    found: frozenset[str] = getattr(value, "tolerates", frozenset())
+    return found
 
 
 class Literal:
@@ -67,33 +84,36 @@ class Reference:
 class Interpolated:
     """Text with `${ … }` in it."""
 
-    __slots__ = ("parts", "roots")
+    __slots__ = ("parts", "roots", "tolerates")
 
     def __init__(self, parts: tuple[Evaluable, ...]) -> None:
         self.parts = parts
         self.roots = frozenset().union(*(part.roots for part in parts))
+        self.tolerates = tolerated(parts)
 
     def evaluate(self, names: Names) -> str:
         return "".join(_text(part.evaluate(names)) for part in self.parts)
 
 
 class Sequence:
-    __slots__ = ("items", "roots")
+    __slots__ = ("items", "roots", "tolerates")
 
     def __init__(self, items: tuple[Evaluable, ...]) -> None:
         self.items = items
         self.roots = frozenset().union(*(item.roots for item in items))
+        self.tolerates = tolerated(items)
 
     def evaluate(self, names: Names) -> list[Any]:
         return [item.evaluate(names) for item in self.items]
 
 
 class Record:
-    __slots__ = ("fields", "roots")
+    __slots__ = ("fields", "roots", "tolerates")
 
     def __init__(self, fields: tuple[tuple[str, Evaluable], ...]) -> None:
         self.fields = fields
         self.roots = frozenset().union(*(value.roots for _, value in fields))
+        self.tolerates = tolerated(value for _, value in fields)
 
     def evaluate(self, names: Names) -> dict[str, Any]:
         return {name: value.evaluate(names) for name, value in self.fields}
@@ -102,13 +122,14 @@ class Record:
 class Rendered:
     """A template over the names of `with` and the flow's inputs."""
 
-    __slots__ = ("roots", "template", "within")
+    __slots__ = ("roots", "template", "tolerates", "within")
 
     def __init__(self, template: TextTemplate, within: Mapping[str, Evaluable], scope: frozenset[str]) -> None:
         self.template = template
         self.within = dict(within)
         direct = (template.roots - set(within)) & scope
         self.roots = frozenset(direct).union(*(value.roots for value in within.values()))
+        self.tolerates = tolerated(within.values()) - direct
 
     def evaluate(self, names: Names) -> str:
         data = {name: value.evaluate(names) for name, value in self.within.items()}
@@ -127,25 +148,50 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def compile_value(raw: Any, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
-    """The value and its type. Raises ValueProblem or ExpressionProblem."""
+Tell = Callable[[Exception, Path], None]
+
+
+def compile_value(
+    raw: Any, names: Mapping[str, Type], tell: Tell | None = None, path: Path = ()
+) -> tuple[Evaluable, Type]:
+    """The value and its type.
+
+    Raises ValueProblem or ExpressionProblem, or, with `tell`, tells it of each with the path of its place
+    and goes on.
+    """
     if isinstance(raw, str):
-        return _compile_text(raw, names)
+        try:
+            return _compile_text(raw, names)
+        except (ValueProblem, ExpressionProblem) as wrong:
+            if tell is None:
+                raise
+            tell(wrong, path)
+            return Literal(None), ANY
     if isinstance(raw, list):
-        items = [compile_value(item, names) for item in raw]
+        items = [compile_value(item, names, tell, (*path, place)) for place, item in enumerate(raw)]
         if all(isinstance(value, Literal) for value, _ in items):
-            return Literal(raw), type_of_value(raw)
-        kinds = {kind.kind for _, kind in items}
-        return Sequence(tuple(value for value, _ in items)), Type("list", items[0][1] if len(kinds) == 1 else ANY)
+            values = [value.value for value, _ in items if isinstance(value, Literal)]
+            return Literal(values), _list_type([kind for _, kind in items])
+        return Sequence(tuple(value for value, _ in items)), _list_type([kind for _, kind in items])
     if isinstance(raw, dict):
-        fields = {str(name): compile_value(value, names) for name, value in raw.items()}
+        fields = {str(name): compile_value(value, names, tell, (*path, name)) for name, value in raw.items()}
         kind = Type("object", None, {n: t for n, (_, t) in fields.items()}, (), frozenset(fields))
         if all(isinstance(value, Literal) for value, _ in fields.values()):
-            return Literal(
-                {name: value.value for name, (value, _) in fields.items() if isinstance(value, Literal)}
-            ), kind
+            known = {name: value.value for name, (value, _) in fields.items() if isinstance(value, Literal)}
+            return Literal(known), kind
         return Record(tuple((name, value) for name, (value, _) in fields.items())), kind
     return Literal(raw), type_of_value(raw)
+
+
+def _list_type(kinds: list[Type]) -> Type:
+    """A list of what all items are; of numbers where whole ones and others mix."""
+    if not kinds:
+        return list_of(ANY)
+    if all(kind == kinds[0] for kind in kinds):
+        return list_of(kinds[0])
+    if {kind.kind for kind in kinds} == {"integer", "number"}:
+        return list_of(NUMBER)
+    return list_of(STRING if {kind.kind for kind in kinds} <= {"string", "enum"} else ANY)
 
 
 def _compile_text(raw: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
@@ -189,8 +235,8 @@ def _is_whole(raw: str) -> bool:
 
 
 def _expression(source: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
-    expression: Expression = compile_expression(source, names)
-    return expression, Type(expression.result)
+    expression = compile_expression(source, names)
+    return expression, expression.type
 
 
 def _interpolated(raw: str, names: Mapping[str, Type]) -> Evaluable:
