@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import ast
 import configparser
+import itertools
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "services": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry"},
     "cli": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "services", "client"},
 }
+
+# A second composition root, so that the process of native model code loads no database driver.
+SAME_PART = {"bootstrap_models": "bootstrap"}
 
 # Parts whose children stand alone: an adapter does not know another, nor a service another.
 STAND_ALONE = ("adapters", "services")
@@ -69,6 +76,7 @@ LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     "vaderSentiment": ("adapters.local_models",),
     "xllamacpp": ("adapters.local_models",),
     "httpx": ("adapters", "client"),
+    "jsonschema": ("adapters.openai_http",),
     # What listens, and what talks to people.
     "fastapi": ("services",),
     "starlette": ("services",),
@@ -87,7 +95,8 @@ NOT_IN_CORE = frozenset(
 
 def part_of(name: str) -> str:
     """`interplay.core.runs` -> `core`; the package itself -> ``."""
-    return name.split(".")[1] if "." in name else ""
+    part = name.split(".")[1] if "." in name else ""
+    return SAME_PART.get(part, part)
 
 
 def child_of(name: str) -> str:
@@ -134,6 +143,25 @@ def strayed_libraries(tree: SourceTree) -> list[str]:
                 where = " or ".join(homes) or "nowhere yet: give it a home in LIBRARY_HOMES, with its reason"
                 found.append(f"{module.place(line)}: imports {library}, which belongs in {where}")
     return found
+
+
+def undeclared_libraries(tree: SourceTree) -> list[str]:
+    """Why: what only comes along with another package is gone when that one no longer needs it."""
+    project = tomllib.loads((tree.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project.get("optional-dependencies", {}).values())]
+    declared = {plain(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted}
+    homes = packages_distributions()
+    return [
+        f"{module.place(line)}: imports {library}, which pyproject.toml does not name"
+        for module in tree.product
+        for imported, line in module.imports()
+        if (library := imported.split(".")[0]) != PACKAGE and library not in sys.stdlib_module_names
+        if not declared & {plain(name) for name in homes.get(library, [library])}
+    ]
+
+
+def plain(distribution: str) -> str:
+    return distribution.lower().replace("_", "-").replace(".", "-")
 
 
 def impure_core(tree: SourceTree) -> list[str]:
@@ -195,6 +223,9 @@ class TestParts:
 class TestLibraries:
     def test_each_stays_in_its_home(self, tree: SourceTree) -> None:
         expect_none(strayed_libraries(tree))
+
+    def test_each_is_declared(self, tree: SourceTree) -> None:
+        expect_none(undeclared_libraries(tree))
 
     def test_the_core_reads_nothing_of_the_world(self, tree: SourceTree) -> None:
         expect_none(impure_core(tree))
@@ -268,6 +299,11 @@ class TestTheseRulesCanFail:
     )
     def test_a_library_away_from_home_is_found(self, made_up: MakeTree, path: str, line: str) -> None:
         assert strayed_libraries(made_up({f"src/interplay/{path}": line}))
+
+    def test_an_undeclared_library_is_found(self, made_up: MakeTree) -> None:
+        project = '[project]\ndependencies = ["ruamel.yaml>=1", "click"]'
+        files = {"pyproject.toml": project, "src/interplay/core/a.py": "import ruamel.yaml\nimport httpx"}
+        assert len(undeclared_libraries(made_up(files))) == 1
 
     def test_a_core_that_reads_files_is_found(self, made_up: MakeTree) -> None:
         assert impure_core(made_up({"src/interplay/core/a.py": "from pathlib import Path"}))

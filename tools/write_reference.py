@@ -1,0 +1,253 @@
+"""Writes the pages of `docs/reference` that the code knows best. `make docs` runs it.
+
+    python -m tools.write_reference [--check]
+
+`--check` writes nothing and exits with 1 when a page is behind the code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from interplay.core.failures import CODES, RETRYABLE
+from interplay.core.flows.kinds import KINDS, LATER, POLICIES, Field, Form, Kind
+from interplay.settings import described
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+WRITTEN = "<!-- Written by `make docs` from the code: change the code, not this page. -->"
+
+FORMS = {
+    Form.VALUE: "a value",
+    Form.TEXT: "a template, or the path of a file with one",
+    Form.MESSAGES: "a list of `{role, content}`; contents are templates",
+    Form.WITH: "a mapping of names to values",
+    Form.CEL: "an expression",
+    Form.MODEL: "a model",
+    Form.MODELS: "a list of models",
+    Form.STEPS: "steps by id",
+    Form.SCHEMA: "a JSON Schema",
+    Form.DURATION: "a duration",
+    Form.NAME: "a name",
+    Form.LITERAL: "a literal",
+}
+
+# How each policy is written, and what it means. A test compares the names with the code's.
+POLICY_FORMS = {
+    "when": ('`when: intent.label == "bug"`', "An expression; when it is false the step is *skipped*."),
+    "after": ("`after: [a, b]`", "Steps to wait for without using what they give."),
+    "join": (
+        "`all`, `any`, `first`, `quorum(n)`, `all_settled`",
+        "What it needs of the steps it refers to. `all` waits for all and needs all. `any` needs one and waits for all "
+        "to settle. `first` goes at the first success. `quorum(n)` goes at n successes. `all_settled` always goes.",
+    ),
+    "retry": (
+        "`retry: 3`, `retry: {max: 3, backoff: 1s, max_backoff: 60s, on: [timeout]}`",
+        "How often a failed attempt is tried again, how long it waits (doubling, with jitter), and on which failures: "
+        + ", ".join(f"`{code}`" for code in sorted(RETRYABLE))
+        + " when left out.",
+    ),
+    "timeout": (
+        "`timeout: 2s`, `timeout: {attempt: 30s, total: 2m, first_token: 5s, idle: 10s}`",
+        "The longest one attempt may take; in the long form also all attempts together, the time to the first token "
+        "and between tokens.",
+    ),
+    "cache": ("`cache: 1d`", "For how long a result may be used again for the same model and the same rendered input."),
+    "budget": ("`budget: {usd: 0.02}`, `{tokens: 5000}`", "The most that the step may consume."),
+    "limit": (
+        "`limit: {key: crm, concurrency: 4}`",
+        "At most so many steps with this key at once, over all runs and workers of the project.",
+    ),
+    "on_error": (
+        "`fail`, `continue`, `{use: value}`",
+        "What a failure means: the run fails, the step is absent, or this value stands for its result.",
+    ),
+    "stream": ("`stream: true`", "Send tokens to whoever follows the run as they come."),
+    "pool": ("`pool: gpu`", "Which workers run it."),
+    "effect": (
+        "`true`, `retry`, `fail`, `ask`",
+        "The step acts on the outside. After a crash with an unknown outcome: try again, fail, or ask a person "
+        "(`true` asks).",
+    ),
+}
+
+
+# What the composing kinds look like and give: their results depend on what is inside them.
+COMPOSING_FORMS = {
+    "map": (
+        """map:
+  over: $inputs.urls
+  as: url
+  concurrency: 8
+  steps:
+    get: {http: {url: $url}}
+  output: $get.body
+  on_item_error: drop""",
+        "`items` (in the order of the list) and `failed` (a list of `{index, error}`)",
+    ),
+    "loop": (
+        """loop:
+  carry: {n: 0, text: $inputs.text}
+  steps:
+    better: {chat: {model: small, prompt: "Improve: {{ text }}", with: {text: $carry.text}}}
+  update: {n: "${ carry.n + 1 }", text: $better.text}
+  until: carry.n >= 3
+  max: 10""",
+        "`carry` (the last) and `iterations`",
+    ),
+    "ensemble": (
+        """ensemble:
+  steps:
+    lexicon: {classify: {model: vader, text: $inputs.text}}
+    meaning: {classify: {model: zero-shot, text: $inputs.text, labels: [good, bad]}}
+  answer: label
+  combine: vote
+  quorum: 2
+  stop_early: true""",
+        "`winner`, `answers` (by id) and `agreement` (0 to 1)",
+    ),
+    "cascade": (
+        """cascade:
+  models: [small, large]
+  prompt: "Is this good or bad? {{ inputs.text }}"
+  accept: confidence >= 0.8""",
+        "`tier` (which one answered) and `output` (its result); the last tier is always taken",
+    ),
+    "race": (
+        """race:
+  steps:
+    here: {http: {url: $inputs.a}}
+    there: {http: {url: $inputs.b}}""",
+        "`winner` (which one) and `output` (its result)",
+    ),
+    "flow": (
+        "flow: {name: triage, channel: prod, inputs: {text: $inputs.text}}",
+        "the other flow's output",
+    ),
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)])
+
+
+def field_row(name: str, field: Field, kind: Kind) -> tuple[str, str, str]:
+    form = " or ".join(f"`{choice}`" for choice in field.choices) or FORMS[field.form]
+    if field.form is Form.VALUE and field.type.kind != "any":
+        form = f"a value: {field.type}"
+    if field.most is not None:
+        form += f", at most {field.most:,}"
+    needed = " **Required.**" if field.required else ""
+    one_of = next((group for group in kind.one_of if name in group), None)
+    if one_of is not None:
+        others = " or ".join(f"`{other}`" for other in one_of if other != name)
+        needed = f" **This or {others}.**"
+    return f"`{name}`", form, f"{field.about}{needed}"
+
+
+def kind_section(kind: Kind) -> str:
+    parts = [f"### {kind.name}", kind.about]
+    if kind.shorthand:
+        parts.append(f"`{kind.name}: x` is short for `{kind.name}: {{{kind.shorthand}: x}}`.")
+    example, gives = COMPOSING_FORMS.get(kind.name, (kind.example, ""))
+    if example:
+        parts.append(f"```yaml\n{example}\n```")
+    if kind.fields:
+        parts.append(table(("field", "is", "meaning"), (field_row(n, f, kind) for n, f in kind.fields.items())))
+    if kind.open:
+        parts.append("Takes any names; gives the same names with their values.")
+    result = kind.gives({}, {})
+    if not gives and result.fields and not kind.open:
+        gives = ", ".join(f"`{name}` ({inner})" for name, inner in result.fields.items())
+    if gives:
+        parts.append(f"Gives {gives}.")
+    return "\n\n".join(parts)
+
+
+def flows_page() -> str:
+    leaves = ", ".join(f"[`{k.name}`](#{k.name})" for k in KINDS.values() if not k.composing)
+    composing = ", ".join(f"[`{k.name}`](#{k.name})" for k in KINDS.values() if k.composing)
+    later = ", ".join(f"`{name}` ({what})" for name, what in LATER.items())
+    policies = table(
+        ("policy", "is written", "meaning"), ((f"`{n}`", *POLICY_FORMS[n]) for n in POLICIES if n in POLICY_FORMS)
+    )
+    codes = ", ".join(f"`{code}`" for code in sorted(CODES))
+    return "\n\n".join(
+        [
+            "# The flow language",
+            WRITTEN,
+            "A flow is a YAML file with `flow` (its name), `inputs`, `steps` and `output`. A step has exactly one "
+            "*kind*; everything else on it is *policy*. Where a step refers to another, it waits for it; steps that "
+            "do not refer to one another run at the same time. [Concepts](../concepts.md) explains the words.",
+            "## Values",
+            table(
+                ("written", "is"),
+                [
+                    ("`$inputs.name`, `$step.field`", "a reference: the whole value"),
+                    ('`"${ a.n + 1 }"`', "a CEL expression; quote it, or YAML reads its braces"),
+                    ("`when`, `until`, `accept`", "hold CEL without `${ }`"),
+                    ("`prompt`, `system`, `messages`", "Jinja templates over `inputs` and the names in `with`"),
+                    ("`secret://name`", "a secret, in headers and connections"),
+                    ("`$$x`", "the text `$x`"),
+                    ("`first(a.v, b.v)`, `has(a.v)`", "the first that is there; whether it is there"),
+                ],
+            ),
+            "A field that takes *a value* takes a literal, a reference or an expression.",
+            "## Inputs",
+            "`string`, `integer`, `number`, `boolean`, `object`, `any`, `file`, `image`, `{enum: [a, b]}`, "
+            "`{type: list, items: string}`, `{type: object, fields: {…}}`, `{schema: …}` (JSON Schema). A long form "
+            "takes `default` and `about`; an input without a default is required.",
+            "## Kinds",
+            f"Steps: {leaves}.\n\nSteps made of steps: {composing}.\n\nNot in this version: {later}.",
+            *(kind_section(kind) for kind in KINDS.values()),
+            "## Policy",
+            policies,
+            "Durations are written `500ms`, `2s`, `5m`, `4h`, `1d`, `1h30m`, or as seconds.",
+            "## Failures",
+            f"What `retry.on` may name: {codes}.",
+        ]
+    )
+
+
+def settings_page() -> str:
+    rows = ((f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in described())
+    return "\n\n".join(
+        [
+            "# Settings",
+            WRITTEN,
+            "Settings come from the environment only. `interplay doctor --settings` shows those in force. A wrong "
+            "value stops the start with its name, what was found and what is allowed.",
+            table(("variable", "default", "meaning"), rows),
+        ]
+    )
+
+
+def pages() -> dict[Path, str]:
+    """What each page must hold."""
+    made = {REFERENCE / "flows.md": flows_page(), REFERENCE / "settings.md": settings_page()}
+    return {path: text.rstrip() + "\n" for path, text in made.items()}
+
+
+def behind() -> list[Path]:
+    """The pages that differ from what the code says now."""
+    return [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+
+
+def main(arguments: list[str]) -> int:
+    stale = behind()
+    if arguments == ["--check"]:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is behind the code: run `make docs`")
+        return 1 if stale else 0
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for path in stale:
+        path.write_text(pages()[path], encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
