@@ -1,0 +1,1 @@
+"""Everything of one machine in one process."""

@@ -1,0 +1,1 @@
+"""Brings the schema to this release."""
