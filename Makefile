@@ -31,7 +31,7 @@ bench-peers: setup ## Measure the same work on the peers (Restate, LangGraph, DB
 	@$(PYTHON) -m benchmarks peers $(if $(QUICK),--quick)
 
 client: setup ## Write the OpenAPI document that clients are generated from
-	@$(PYTHON) -m tools.write_openapi
+	@$(PYTHON) -m tools.write_reference openapi.json
 
 docs: setup ## Write the reference pages again from the code
 	@$(PYTHON) -m tools.write_reference

@@ -1,18 +1,20 @@
 """Writes the pages of `docs/reference` that the code knows best. `make docs` runs it.
 
-    python -m tools.write_reference [--check]
+    python -m tools.write_reference [NAME ...]
 
-`--check` writes nothing and exits with 1 when a page is behind the code.
+Names are those of files below `docs/reference`; without any, all are written.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from interplay.core.failures import CODES, RETRYABLE
 from interplay.core.flows.kinds import KINDS, LATER, POLICIES, Field, Form, Kind
+from interplay.services.api.app import make_api
 from interplay.settings import described
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -225,10 +227,14 @@ def settings_page() -> str:
     )
 
 
+def openapi_document() -> str:
+    return json.dumps(make_api(None).openapi(), indent=2, ensure_ascii=False)
+
+
 def pages() -> dict[Path, str]:
     """What each page must hold."""
-    made = {REFERENCE / "flows.md": flows_page(), REFERENCE / "settings.md": settings_page()}
-    return {path: text.rstrip() + "\n" for path, text in made.items()}
+    made = {"flows.md": flows_page(), "settings.md": settings_page(), "openapi.json": openapi_document()}
+    return {REFERENCE / name: text.rstrip() + "\n" for name, text in made.items()}
 
 
 def behind() -> list[Path]:
@@ -236,16 +242,17 @@ def behind() -> list[Path]:
     return [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
-def main(arguments: list[str]) -> int:
-    stale = behind()
-    if arguments == ["--check"]:
-        for path in stale:
-            print(f"{path.relative_to(ROOT)} is behind the code: run `make docs`")
-        return 1 if stale else 0
+def main(names: list[str]) -> int:
+    made = pages()
+    unknown = set(names) - {path.name for path in made}
+    if unknown:
+        print(f"no page is called {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
     REFERENCE.mkdir(parents=True, exist_ok=True)
-    for path in stale:
-        path.write_text(pages()[path], encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+    for path in behind():
+        if not names or path.name in names:
+            path.write_text(made[path], encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 

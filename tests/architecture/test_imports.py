@@ -145,6 +145,10 @@ def strayed_libraries(tree: SourceTree) -> list[str]:
     return found
 
 
+# What another declared library shows as its own.
+COMES_WITH = {"starlette": "fastapi"}
+
+
 def undeclared_libraries(tree: SourceTree) -> list[str]:
     """Why: what only comes along with another package is gone when that one no longer needs it."""
     project = tomllib.loads((tree.root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -157,6 +161,7 @@ def undeclared_libraries(tree: SourceTree) -> list[str]:
         for imported, line in module.imports()
         if (library := imported.split(".")[0]) != PACKAGE and library not in sys.stdlib_module_names
         if not declared & {plain(name) for name in homes.get(library, [library])}
+        if COMES_WITH.get(library) not in declared
     ]
 
 
