@@ -8,23 +8,26 @@ Mistakes that YAML turns into something else get a message of their own.
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from interplay.core.flows.problems import Place, Problem
+from interplay.core.flows.yaml_traps import Trap, explain, quoted, whole_value
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
 MOST_NODES: Final = 100_000
+MOST_MENDED: Final = 25
 Path = tuple[str | int, ...]
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
-_UNQUOTED = re.compile(r"""^[^"'#]*[:\[{,-]\s*[^"'\s]?[^"']*\$\{""")
 
 
 @dataclass(slots=True)
@@ -52,42 +55,110 @@ class _Refused(Exception):
 
 
 def read_yaml(text: str, file: str = "") -> Source:
-    """Never raises: what is wrong is in `problems`."""
-    source = Source()
+    """Never raises: what is wrong is in `problems`. Lines with a known trap are mended and read on."""
     if len(text.encode("utf-8", "replace")) > MOST_BYTES:
         problem = Problem("too_large", f"the file is over {MOST_BYTES // 1024} KiB", place=Place(file, 1, 1))
-        source.problems.append(problem)
-        return source
+        return Source(problems=[problem])
+    lines = text.splitlines()
+    traps: list[Trap] = []
+    while True:
+        source, wrong = _read(text, lines, file, traps)
+        if wrong is None:
+            return source
+        trap = _explained(wrong, lines)
+        again = trap.mended is not None and all(trap.line != before.line for before in traps)
+        traps.append(trap)
+        if not again or trap.mended is None or len(traps) > (MOST_MENDED if len(text) < 64 * 1024 else 1):
+            source.problems += [_problem(trap, file) for trap in traps]
+            return source
+        lines[trap.line] = trap.mended
+        text = "\n".join([*lines, ""] if text.endswith("\n") else lines)
+
+
+def _read(text: str, lines: list[str], file: str, traps: list[Trap]) -> tuple[Source, MarkedYAMLError | None]:
+    source = Source()
     try:
         loader = YAML(typ="safe", pure=True)
+        loader.Composer = _Composer
+        loader.max_depth = MOST_DEPTH
         node = loader.compose(io.StringIO(text))
-        reader = _Reader(source, text.splitlines(), file)
         if node is not None:
-            source.data = reader.value(node, (), 0)
+            source.data = _Reader(source, lines, file, traps).value(node, (), 0)
     except _Refused as refused:
         source.problems.append(refused.problem)
+    except _TooMuch as refused:
+        source.problems.append(Problem("too_large", str(refused), place=Place(file, 1, 1)))
     except MarkedYAMLError as wrong:
-        source.problems.append(_syntax(wrong, text.splitlines(), file))
+        if "exceeded" not in str(wrong.problem):
+            return source, wrong
+        place = Place(file, wrong.problem_mark.line + 1 if wrong.problem_mark else 1, 1)
+        source.problems.append(Problem("too_large", f"the file has more than {MOST_DEPTH} levels", place=place))
     except (YAMLError, RecursionError, ValueError) as wrong:
         message = "it is nested too deeply" if isinstance(wrong, RecursionError) else str(wrong).split("\n", 1)[0]
         source.problems.append(Problem("yaml", message, place=Place(file, 1, 1)))
-    return source
+    source.problems += [_problem(trap, file) for trap in traps]
+    return source, None
+
+
+def _explained(wrong: MarkedYAMLError, lines: list[str]) -> Trap:
+    mark = wrong.problem_mark or wrong.context_mark
+    line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+    near = [line, line - 1]
+    if wrong.context_mark is not None:
+        near.append(wrong.context_mark.line)
+    return explain((wrong.problem or wrong.context or "it is not YAML").strip(), lines, line, column, near)
+
+
+def _problem(trap: Trap, file: str) -> Problem:
+    place = Place(file, trap.line + 1, trap.column + 1)
+    return Problem(trap.code, trap.message, "", place, trap.expected, trap.suggestion)
 
 
 def from_data(data: Any) -> Source:
-    """Data that came as JSON: no places."""
+    """Data that came as JSON: no places, the same limits."""
+    todo: list[tuple[Any, int]] = [(data, 0)]
+    count = 0
+    while todo:
+        value, depth = todo.pop()
+        count += 1
+        if depth > MOST_DEPTH or count > MOST_NODES:
+            what = f"{MOST_DEPTH} levels" if depth > MOST_DEPTH else f"{MOST_NODES:,} values"
+            return Source(problems=[Problem("too_large", f"the flow has more than {what}")])
+        if isinstance(value, dict | list):
+            todo += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
     return Source(data)
 
 
+class _TooMuch(Exception):
+    """More values than a flow may have."""
+
+
+class _Composer(Composer):
+    """Counts while the tree is made: a file of a megabyte may hold half a million values."""
+
+    made = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.made += 1
+        if self.made > 2 * MOST_NODES:
+            raise _TooMuch(f"the file has more than {MOST_NODES:,} values")
+        return super().compose_node(parent, index)
+
+
 class _Reader:
-    def __init__(self, source: Source, lines: list[str], file: str) -> None:
+    def __init__(self, source: Source, lines: list[str], file: str, mended: Sequence[Trap]) -> None:
         self._source = source
         self._lines = lines
         self._file = file
         self._nodes = 0
+        self._mended = {trap.line: trap for trap in mended}
 
     def place(self, node: Node) -> Place:
-        return Place(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
+        line, column = node.start_mark.line, node.start_mark.column
+        trap = self._mended.get(line)
+        if trap is not None and column > trap.column:
+            column -= trap.added
+        return Place(self._file, line + 1, column + 1)
 
     def refuse(self, code: str, message: str, node: Node, suggestion: str | None = None) -> None:
         self._source.problems.append(Problem(code, message, "", self.place(node), None, suggestion))
@@ -100,20 +171,34 @@ class _Reader:
         self._source.places[path] = self.place(node)
         tag = str(node.tag)
         if tag not in _TAGS:
-            shown = tag.rsplit(":", 1)[-1]
-            advice = f'Quote it: "{shown} {node.value}".' if isinstance(node.value, str) else "Take the tag away."
-            self.refuse("yaml_tag", f"`{shown}` is read as a YAML tag, not as text", node, advice.replace(' ".', '".'))
-            return node.value if isinstance(node, ScalarNode) else None
+            return self._tagged(node, tag)
         if isinstance(node, MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, SequenceNode):
             return [self.value(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
         return self._scalar(node) if isinstance(node, ScalarNode) else None
 
+    def _tagged(self, node: Node, tag: str) -> Any:
+        """`when: !done`: the whole text is what was meant."""
+        shown = tag.rsplit(":", 1)[-1]
+        mark = node.start_mark
+        place = self.place(node)
+        whole = whole_value(self._lines[mark.line], mark.column) if mark.line < len(self._lines) else None
+        text: str | None = f"{shown} {node.value}".strip() if isinstance(node, ScalarNode) else None
+        if whole is not None:
+            place, text = Place(self._file, mark.line + 1, whole[0] + 1), whole[1]
+        advice = "Take the tag away." if text is None else f"Quote it: {quoted(text)}."
+        problem = Problem("yaml_tag", f"`{shown}` is read as a YAML tag, not as text", "", place, None, advice)
+        self._source.problems.append(problem)
+        return text
+
     def _mapping(self, node: MappingNode, path: Path, depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node)
+            if key == "<<":
+                self.refuse("yaml_merge", "merge keys (`<<`) are not read here", key_node, "Write the fields out.")
+                continue
             if key in made:
                 self.refuse("duplicate_key", f"{key!r} stands here twice", key_node)
             self._source.keys[(*path, key)] = self.place(key_node)
@@ -126,6 +211,9 @@ class _Reader:
                 "yaml_key", "a key must be a plain word", node, "Quote `${ … }` and `[ … ]` in keys and values."
             )
             return f"<{node.start_mark.line}>"
+        if "${" in str(node.value) and node.style is None:
+            advice = f"Quote the whole of what begins here: {node.value} …"
+            self.refuse("yaml_expression", "`${ … }` must be quoted here: YAML reads its colon itself", node, advice)
         if str(node.tag) == "tag:yaml.org,2002:bool":
             word = str(node.value)
             self.refuse("yaml_bool_key", f"the key `{word}` is a boolean in YAML", node, f'Quote it: "{word}".')
@@ -135,66 +223,44 @@ class _Reader:
         tag = str(node.tag).rsplit(":", 1)[-1]
         text = str(node.value)
         if node.style is None:
-            self._cut(node, text)
+            text = self._uncut(node, text)
         if tag in ("str", "timestamp"):
             return text
         if tag == "null":
             return None
         if tag == "bool":
             return text.lower() == "true"
-        try:
-            return int(text.replace("_", ""), 0) if tag == "int" else float(text.replace("_", ""))
-        except ValueError:
-            try:
-                return int(text.replace("_", ""), 10)
-            except ValueError:
-                return text
+        return self._number(node, tag, text.replace("_", ""))
 
-    def _cut(self, node: Node, text: str) -> None:
-        """A plain text that a `#` ended in the middle."""
+    def _number(self, node: ScalarNode, tag: str, text: str) -> Any:
+        try:
+            number: int | float = float(text.replace(".inf", "inf").replace(".nan", "nan")) if tag == "float" else 0
+            if tag == "int":
+                number = int(text, 0) if re.match(r"[-+]?0[xo]", text) else int(text)
+        except ValueError:
+            return text
+        if tag == "float" and not math.isfinite(number):
+            self.refuse("yaml_number", f"`{node.value}` is no number that JSON has", node)
+            return 0.0
+        if tag == "int" and not -(2**63) <= number < 2**63:
+            self.refuse("yaml_number", f"`{node.value}` does not fit into 64 bits", node, "Quote it, to have a text.")
+            return 0
+        return number
+
+    def _uncut(self, node: ScalarNode, text: str) -> str:
+        """A plain text that a `#` ended in the middle, whole again."""
         line = self._lines[node.end_mark.line] if node.end_mark.line < len(self._lines) else ""
         rest = line[node.end_mark.column :]
-        if not rest.lstrip().startswith("#") or not text:
-            return
-        if text.count("${") > text.count("}") or text.count('"') % 2 or text.count("(") > text.count(")"):
-            self.refuse(
-                "yaml_comment",
-                f"`{rest.strip()}` is read as a comment, so the value ends after {text[-20:]!r}",
-                node,
-                "Quote the whole value.",
-            )
-
-
-def _syntax(wrong: MarkedYAMLError, lines: list[str], file: str) -> Problem:
-    mark = wrong.problem_mark or wrong.context_mark
-    line = mark.line if mark is not None else 0
-    place = Place(file, line + 1, (mark.column if mark is not None else 0) + 1)
-    for number, near in _around(lines, line, wrong):
-        if "${" in near and _UNQUOTED.search(near):
-            column = near.index("${") + 1
-            message = "`${ … }` must be quoted here: YAML reads its braces, colons and commas itself"
-            return Problem("yaml_expression", message, "", Place(file, number + 1, column), None, _quoted(near))
-        if near.lstrip().startswith("\t") or "\t" in near[: len(near) - len(near.lstrip())]:
-            message = "a tab stands where YAML wants spaces"
-            return Problem("yaml_tab", message, "", Place(file, number + 1, near.index("\t") + 1), "spaces")
-        trap = re.search(r":\s*([&*!%@`])(\S*)", near)
-        if trap is not None:
-            message = f"a value that begins with `{trap[1]}` is read as YAML's own sign"
-            advice = f'Quote it: "{near.split(":", 1)[1].strip()}".'
-            return Problem("yaml_tag", message, "", Place(file, number + 1, trap.start(1) + 1), None, advice)
-    words = (wrong.problem or wrong.context or "it is not YAML").strip()
-    return Problem("yaml", f"this is not YAML: {words}", "", place)
-
-
-def _around(lines: list[str], line: int, wrong: MarkedYAMLError) -> Iterator[tuple[int, str]]:
-    numbers = [line, line - 1]
-    if wrong.context_mark is not None:
-        numbers.append(wrong.context_mark.line)
-    for number in numbers:
-        if 0 <= number < len(lines):
-            yield number, lines[number]
-
-
-def _quoted(line: str) -> str:
-    value = line.split(":", 1)[-1].strip()
-    return f"Write it as '{value}'." if '"' in value else f'Write it as "{value}".'
+        if not text or not rest.lstrip().startswith("#"):
+            return text
+        open_ended = text.count("${") > text.count("}") or text.count('"') % 2 or text.count("(") > text.count(")")
+        glued = " " in text and re.match(r"\s*#\w", rest) is not None
+        if not open_ended and not glued:
+            return text
+        self.refuse(
+            "yaml_comment",
+            f"`{rest.strip()}` is read as a comment, so the value ends after {text[-20:]!r}",
+            node,
+            f"Quote the whole value: {quoted(text + rest.rstrip())}.",
+        )
+        return text + rest.rstrip()

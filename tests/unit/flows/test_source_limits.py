@@ -1,0 +1,62 @@
+"""Files that are meant to hurt, and files of noise."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interplay.core.flows.source import MOST_DEPTH, MOST_NODES, from_data, read_yaml
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{chr(98 + level)}: &{chr(98 + level)} [{', '.join(['*' + chr(97 + level)] * 9)}]\n" for level in range(8)
+)
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            BOMB,
+            "a: &a [*a]",
+            "[" * 5_000,
+            "{" * 5_000,
+            "a: " + "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1),
+            "? " * 2_000,
+            "a: " + "x" * (1024 * 1024),
+        ],
+        ids=["bomb", "recursive", "brackets", "braces", "deep", "questions", "long"],
+    )
+    def test_too_much_is_told_and_soon(self, text: str) -> None:
+        began = time.perf_counter()
+        source = read_yaml(text, "f.yaml")
+        assert [problem.code for problem in source.problems] in (["too_large"], ["yaml"])
+        assert time.perf_counter() - began < 10
+
+    def test_data_has_the_same_limits(self) -> None:
+        assert [p.code for p in from_data(nested(MOST_DEPTH + 1)).problems] == ["too_large"]
+        assert [p.code for p in from_data([0] * (MOST_NODES + 1)).problems] == ["too_large"]
+        assert from_data(nested(MOST_DEPTH - 1)).problems == []
+
+
+class TestNoise:
+    @given(st.text(max_size=200))
+    def test_any_text_is_read_or_told(self, text: str) -> None:
+        source = read_yaml(text)
+        assert source.problems or source.data is None or isinstance(source.data, str | int | float | list | dict)
+
+    @given(st.lists(st.sampled_from(list("ab:-[]{}#&*!|>'\"%@`$ \n\t,?0.~")), max_size=80).map("".join))
+    def test_any_pile_of_signs_is_read_or_told(self, text: str) -> None:
+        for problem in read_yaml(text).problems:
+            assert problem.message
+            assert problem.place.line >= 1
+            assert problem.place.column >= 1
