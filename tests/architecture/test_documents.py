@@ -66,12 +66,29 @@ def decisions(root: Path) -> list[Path]:
     return sorted((root / "docs" / "adr").glob("[0-9]*.md"))
 
 
+def missing_files(tree: SourceTree) -> list[str]:
+    """Python files that the map names, and that are nowhere in the package or the tests."""
+    text = (tree.root / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    there = [path for path in tree.paths if path.endswith(".py")]
+    return [
+        f"ARCHITECTURE.md: names {name}, which is not there"
+        for name in sorted(named)
+        if not any(f"/{path}".endswith(f"/{name}") for path in there)
+    ]
+
+
 class TestDocuments:
     def test_their_links_lead_somewhere(self, tree: SourceTree) -> None:
         expect_none(dead_links(tree))
 
     def test_the_make_targets_they_name_exist(self, tree: SourceTree) -> None:
         expect_none(unknown_targets(tree))
+
+
+class TestMap:
+    def test_the_files_it_names_exist(self, tree: SourceTree) -> None:
+        expect_none(missing_files(tree))
 
 
 class TestMakefile:
@@ -111,6 +128,10 @@ class TestTheseRulesCanFail:
 
     def test_links_inside_code_are_not_links(self, made_up: MakeTree) -> None:
         assert not dead_links(made_up({"a.md": "```\n[x](b.md)\n```\n"}))
+
+    def test_a_file_that_is_gone_is_found(self, made_up: MakeTree) -> None:
+        tree = made_up({"ARCHITECTURE.md": "see `core/a.py` and `core/b.py`", "src/interplay/core/a.py": ""})
+        assert len(missing_files(tree)) == 1
 
     def test_an_unknown_target_is_found(self, made_up: MakeTree) -> None:
         tree = made_up({"Makefile": "up: ## x\n", "a.md": "make sure, then `make up`, then `make haste`"})

@@ -40,8 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "services", "client"},
 }
 
-# A second composition root, so that the process of native model code loads no database driver.
-SAME_PART = {"bootstrap_models": "bootstrap"}
+# More composition roots: a process of native model code loads no database driver, a check starts nothing.
+SAME_PART = {"bootstrap_models": "bootstrap", "bootstrap_checks": "bootstrap"}
 
 # Parts whose children stand alone: an adapter does not know another, nor a service another.
 STAND_ALONE = ("adapters", "services")
