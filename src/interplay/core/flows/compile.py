@@ -10,7 +10,7 @@ from interplay.core.flows.composing import compile_composite
 from interplay.core.flows.ir import Flow, Step
 from interplay.core.flows.kinds import KINDS, Form, Kind
 from interplay.core.flows.plan import Evaluable, Plan, ScopePlan, StepPlan
-from interplay.core.flows.problems import InvalidFlow, Problem
+from interplay.core.flows.problems import InvalidFlow, Problem, in_order
 from interplay.core.flows.scopes import Compiler, dependencies, mentioned_by, order, scope_plan
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.types import ANY, NUMBER, OBJECT, STRING, Type, TypeProblem, fits, object_of, parse_type
@@ -57,8 +57,8 @@ def check_flow(
     output = None
     if flow.output is not None:
         output, _ = compiler.value(flow.output, ("output",), {**names, **types})
-        compiler.absent_in_output(flow, root, output)
-    problems = sorted(set(compiler.problems), key=lambda p: (p.place.line, p.place.column, p.path, p.message))
+        compiler.absences(root, output, ("output",))
+    problems = in_order(compiler.problems)
     if problems:
         return CheckResult(problems, None, types)
     scope = ScopePlan(root.steps, output, root.dependents)
@@ -85,6 +85,8 @@ class FlowCompiler(Compiler):
     ) -> tuple[ScopePlan, dict[str, Type]]:
         """The plan of a scope and the types of what its steps give."""
         known = frozenset(steps)
+        unread = {broken[-1]: ANY for broken in self.source.broken if broken[:-1] == path}
+        outer = {**outer, **{str(name): kind for name, kind in unread.items()}}
         mentions = {name: mentioned_by(step, known) - {name} for name, step in steps.items()}
         for name, step in steps.items():
             if name in mentioned_by(step, known) and name not in outer:
@@ -128,6 +130,7 @@ class FlowCompiler(Compiler):
         parts = [*values.values(), *extra, *composite_parts(composite)]
         needs, tolerates = dependencies(step, parts, siblings, self, path)
         self._quorum(step, needs, path)
+        self._absent_by_join(step, parts, siblings, path)
         plan = StepPlan(
             name, step.kind, policy, values, needs - {name}, tolerates, when, limit_key, fallback, composite
         )
@@ -138,6 +141,23 @@ class FlowCompiler(Compiler):
         if join.mode == "quorum" and join.quorum > len(needs):
             message = f"quorum({join.quorum}) of {len(needs)} steps can never be reached"
             self.say("policy", message, (*path, "join"), f"at most {len(needs)}")
+
+    def _absent_by_join(self, step: Step, parts: list[Evaluable], siblings: Mapping[str, Step], path: Path) -> None:
+        """A join that goes on without a step needs references that can do without it."""
+        join = step.policy.join
+        needs = {root for part in parts for root in part.roots & set(siblings)}
+        if join.mode == "all" or (join.mode != "all_settled" and len(needs | set(step.policy.after)) < 2):
+            return
+        if join.mode == "quorum" and join.quorum >= len(needs | set(step.policy.after)):
+            return
+        strict = {root for part in parts for root in (part.roots - tolerance(part)) & set(siblings)}
+        for name in sorted(strict):
+            policy = siblings[name].policy
+            if join.mode == "all_settled" and policy.on_error.action == "use" and policy.when is None:
+                continue
+            message = f"`join: {join.mode}` goes on without {name}, and a reference here needs it"
+            advice = f'Write "${{ first({name}.…, …) }}" or test has({name}.…).'
+            self.say("absent", message, (*path, "join"), "references that can do without it", advice)
 
     def leaf(
         self, kind: Kind, config: Mapping[str, Any], path: Path, names: Mapping[str, Type], types: dict[str, Type]
@@ -167,7 +187,6 @@ class FlowCompiler(Compiler):
                     continue
                 case Form.VALUE:
                     values[name], types[name] = self.value(raw, at, names, spec.type)
-                    self._secrets(kind, name, raw, at)
                 case _:
                     values[name] = Literal(raw)
         for name, default in kind.defaults.items():
@@ -201,24 +220,19 @@ class FlowCompiler(Compiler):
 
     added: frozenset[str] = frozenset()
 
-    def _secrets(self, kind: Kind, name: str, raw: Any, path: Path) -> None:
-        if name == "headers" and kind.name in ("http", "emit"):
+    def absences(self, scope: ScopePlan, value: Evaluable, path: Path) -> None:
+        """What is asked for after a scope has ended must be there whatever was skipped."""
+        if isinstance(value, Record):
+            for name, part in value.fields:
+                self.absences(scope, part, (*path, name))
             return
-        if isinstance(raw, str) and "secret://" in raw:
-            self.say("secret", "a secret cannot stand here", path, "secret://name in the headers of http or emit")
-        elif isinstance(raw, dict | list):
-            for key, item in raw.items() if isinstance(raw, dict) else enumerate(raw):
-                self._secrets(kind, "", item, (*path, key))
-
-    def absent_in_output(self, flow: Flow, root: ScopePlan, output: Evaluable) -> None:
-        """The output of a run must be there whatever was skipped."""
-        for name in sorted(output.roots & set(flow.steps)):
-            reason = may_be_absent(name, root)
-            if reason is not None and name not in tolerance(output):
+        for name in sorted((value.roots - tolerance(value)) & set(scope.steps)):
+            reason = may_be_absent(name, scope)
+            if reason is not None:
                 self.say(
                     "absent",
-                    f"{name} may have no value ({reason}), and the output needs it",
-                    ("output",),
+                    f"{name} may have no value here ({reason})",
+                    path,
                     "a value in any case",
                     f'Write "${{ first({name}.…, …) }}" with what to use instead.',
                 )

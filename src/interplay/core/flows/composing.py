@@ -27,8 +27,10 @@ from interplay.core.flows.types import (
     OBJECT,
     STRING,
     Type,
+    fits,
     list_of,
     object_of,
+    with_article,
 )
 from interplay.core.flows.values import Literal
 
@@ -97,6 +99,8 @@ def _map(compiler: FlowCompiler, config: Mapping[str, Any], path: Path, names: M
     output, result = compiler.value(config.get("output"), (*path, "output"), {**names, **added, **types})
     mode = config.get("on_item_error", "fail")
     scope = ScopePlan(body.steps, output, body.dependents)
+    if mode == "fail":
+        compiler.absences(body, output, (*path, "output"))
     gives = object_of(items=list_of(result if mode != "null" else ANY), failed=_FAILED)
     return MapPlan(over, as_name, scope, concurrency, mode), {}, gives
 
@@ -106,15 +110,27 @@ def _loop(compiler: FlowCompiler, config: Mapping[str, Any], path: Path, names: 
     added = {"carry": _widened(first), "index": INTEGER}
     body, types = _inside(compiler, config.get("steps"), (*path, "steps"), names, added)
     update, following = compiler.value(config.get("update"), (*path, "update"), {**names, **added, **types})
-    if first.kind == following.kind == "object" and first.fields is not None and following.fields is not None:
-        for missing in sorted(set(first.fields) - set(following.fields)):
-            compiler.say("type", f"`update` does not give {missing!r}, which `carry` has", (*path, "update"))
+    compiler.absences(body, update, (*path, "update"))
+    _carried_on(compiler, added["carry"], following, (*path, "update"))
     until = None
     if config.get("until") is not None:
         until = compiler.expression(config["until"], (*path, "until"), {**names, **added})
     most = config.get("max")
     turns = most if isinstance(most, int) else 1
     return LoopPlan(carry, body, update, until, turns), {}, object_of(carry=added["carry"], iterations=INTEGER)
+
+
+def _carried_on(compiler: FlowCompiler, first: Type, following: Type, path: Path) -> None:
+    """What `update` gives must be what the next turn expects of `carry`."""
+    if not fits(following, first):
+        compiler.say("type", f"`update` gives {with_article(following)}", path, f"{with_article(first)}, like `carry`")
+    elif first.fields is not None and following.fields is not None:
+        for missing in sorted(set(first.fields) - set(following.fields)):
+            compiler.say("type", f"`update` does not give {missing!r}, which `carry` has", path)
+        for name in sorted(set(first.fields) & set(following.fields)):
+            if not fits(following.fields[name], first.fields[name]):
+                found, wanted = with_article(following.fields[name]), with_article(first.fields[name])
+                compiler.say("type", f"`update` makes {name} {found}", (*path, name), f"{wanted}, like `carry`")
 
 
 def _widened(kind: Type) -> Type:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,9 +11,10 @@ import msgspec
 
 from interplay.core.errors import near_names
 from interplay.core.flows import policies
-from interplay.core.flows.durations import EXPECTED, parse_duration
+from interplay.core.flows.combinations import check_combinations
+from interplay.core.flows.fields import FieldReader, ReadFile, described
 from interplay.core.flows.ir import Flow, Input, Step
-from interplay.core.flows.kinds import COMPOSING_POLICIES, KINDS, LATER, STEP_KEYS, Form, Kind
+from interplay.core.flows.kinds import COMPOSING_POLICIES, KINDS, LATER, STEP_KEYS
 from interplay.core.flows.problems import Problem
 from interplay.core.flows.source import Path, Source, from_data, read_yaml
 from interplay.core.flows.types import TypeProblem, mismatch, parse_type
@@ -23,8 +24,6 @@ INPUT_KEYS: Final = frozenset({"type", "enum", "items", "fields", "schema", "def
 RESERVED: Final = frozenset({"inputs", "run", "carry", "index", "secret", "first", "has", "true", "false", "null"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FLOW_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
-_FILE: Final = re.compile(r"[\w][\w./-]*\.(?:md|txt|jinja|j2)")
-ReadFile = Callable[[str], str]
 
 
 @dataclass(slots=True)
@@ -50,7 +49,7 @@ class _Parser:
     def __init__(self, source: Source, read_file: ReadFile | None) -> None:
         self.source = source
         self.problems = list(source.problems)
-        self._read_file = read_file
+        self._fields = FieldReader(self, source, read_file, self._steps)
 
     def say(
         self,
@@ -106,7 +105,7 @@ class _Parser:
             self._inputs(data.get("inputs")),
             data.get("output"),
             self._about(data, ()),
-            self._duration(data.get("deadline"), ("deadline",)),
+            self._fields.duration(data.get("deadline"), ("deadline",)),
             self._max_steps(data.get("max_steps")),
         )
         return ParsedFlow(flow, self.source, self.problems)
@@ -121,13 +120,13 @@ class _Parser:
         if isinstance(value, dict):
             return value
         if value is not None:
-            self.say("shape", f"{_kind(value)} stands here", path, expected=f"a mapping of {expected}")
+            self.say("shape", f"{described(value)} stands here", path, expected=f"a mapping of {expected}")
         return {}
 
     def _about(self, data: Mapping[str, Any], path: Path) -> str | None:
         about = data.get("about")
         if about is not None and not isinstance(about, str):
-            self.say("shape", f"{_kind(about)} stands here", (*path, "about"), expected="text")
+            self.say("shape", f"{described(about)} stands here", (*path, "about"), expected="text")
             return None
         return about
 
@@ -173,6 +172,8 @@ class _Parser:
             step = self._step(body, (*path, name))
             if step is not None:
                 made[name] = step
+            else:
+                self.source.broken.add((*path, name))
         return made
 
     def _check_id(self, name: str, path: Path, what: str, *, at_key: bool = True) -> None:
@@ -192,7 +193,9 @@ class _Parser:
 
     def _step(self, body: Any, path: Path) -> Step | None:
         if not isinstance(body, dict):
-            self.say("shape", f"{_kind(body)} stands here", path, expected="a mapping with one kind, such as `chat:`")
+            self.say(
+                "shape", f"{described(body)} stands here", path, expected="a mapping with one kind, such as `chat:`"
+            )
             return None
         kinds = [key for key in body if key in KINDS or key in LATER]
         for key in body:
@@ -216,160 +219,6 @@ class _Parser:
             for key in set(body) & STEP_KEYS - COMPOSING_POLICIES - {"about"}:
                 message = f"{key!r} has no meaning on {kind.name}"
                 self.say("policy", message, (*path, key), suggestion="Put it on the steps inside.", at_key=True)
-        return Step(kind.name, self._config(kind, body[kind.name], (*path, kind.name)), policy, self._about(body, path))
-
-    def _config(self, kind: Kind, raw: Any, path: Path) -> dict[str, Any]:
-        if not isinstance(raw, dict):
-            if kind.shorthand is not None and raw is not None:
-                raw = {kind.shorthand: raw}
-                self._short(path, kind.shorthand)
-            else:
-                self.say(
-                    "shape",
-                    f"{_kind(raw)} stands here",
-                    path,
-                    expected=f"the fields of {kind.name}",
-                    suggestion=kind.example or None,
-                )
-                return {}
-        if kind.open:
-            return dict(raw)
-        made: dict[str, Any] = {}
-        for name, value in raw.items():
-            spec = kind.fields.get(name)
-            if spec is None:
-                self.unknown_key(name, path, kind.fields, kind.name)
-                continue
-            made[name] = self._field(kind, name, value, (*path, name))
-        self._required(kind, raw, path)
-        return made
-
-    def _short(self, path: Path, field_name: str) -> None:
-        place = self.source.places.get(path)
-        if place is not None:
-            self.source.places[(*path, field_name)] = place
-
-    def _required(self, kind: Kind, raw: Mapping[str, Any], path: Path) -> None:
-        for name, spec in kind.fields.items():
-            if spec.required and raw.get(name) is None:
-                hint = "A loop without `max` could go on for ever." if (kind.name, name) == ("loop", "max") else None
-                self.say("missing", f"{kind.name} needs {name!r}", path, expected=spec.about, suggestion=hint)
-        for group in kind.one_of:
-            given = [name for name in group if name in raw]
-            if len(given) != 1:
-                message = (
-                    f"{kind.name} has {' and '.join(given)}" if given else f"{kind.name} has none of {', '.join(group)}"
-                )
-                self.say(
-                    "missing" if not given else "too_many", message, path, expected=f"exactly one of {', '.join(group)}"
-                )
-        for group in kind.at_most_one:
-            given = [name for name in group if name in raw]
-            if len(given) > 1:
-                self.say("too_many", f"{kind.name} has {' and '.join(given)}", path, expected="one of them")
-
-    def _field(self, kind: Kind, name: str, value: Any, path: Path) -> Any:
-        spec = kind.fields[name]
-        match spec.form:
-            case Form.STEPS:
-                return self._steps(self._mapping(value, path, "steps by their ids"), path)
-            case Form.TEXT:
-                return self._text(value, path)
-            case Form.MESSAGES:
-                return self._messages(value, path)
-            case Form.DURATION:
-                return self._duration(value, path)
-            case Form.WITH | Form.SCHEMA:
-                return self._mapping(value, path, "names to values" if spec.form is Form.WITH else "a JSON Schema")
-            case Form.MODELS:
-                return self._models(value, path)
-            case Form.NAME | Form.MODEL | Form.CEL:
-                if not isinstance(value, str):
-                    self.say("shape", f"{_kind(value)} stands here", path, expected="text")
-                return str(value)
-            case Form.LITERAL:
-                self._literal(spec.choices, spec.type.kind, spec.most, value, path)
-        return value
-
-    def _literal(self, choices: tuple[str, ...], kind: str, most: int | None, value: Any, path: Path) -> None:
-        if choices:
-            if value not in choices:
-                near = near_names(str(value), choices)
-                suggestion = f"Did you mean {near[0]!r}?" if near else None
-                self.say(
-                    "value",
-                    f"{value!r} is not known",
-                    path,
-                    expected=f"one of {', '.join(choices)}",
-                    suggestion=suggestion,
-                )
-        elif kind == "integer" and (
-            not isinstance(value, int) or isinstance(value, bool) or value < 1 or (most and value > most)
-        ):
-            self.say(
-                "value",
-                f"{value!r} stands here",
-                path,
-                expected=f"a whole number from 1{f' to {most:,}' if most else ' on'}",
-            )
-        elif kind == "boolean" and not isinstance(value, bool):
-            self.say("value", f"{value!r} stands here", path, expected="true or false")
-
-    def _models(self, value: Any, path: Path) -> list[str]:
-        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-            self.say("shape", f"{_kind(value)} stands here", path, expected="a list of model aliases")
-            return []
-        for place, name in enumerate(value):
-            if name in value[:place]:
-                self.say("value", f"{name!r} stands here twice", (*path, place), expected="each model once")
-        return value
-
-    def _messages(self, value: Any, path: Path) -> list[dict[str, Any]]:
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            self.say("shape", f"{_kind(value)} stands here", path, expected="a list of {role, content}")
-            return []
-        return [
-            {**item, "content": self._text(item["content"], (*path, i, "content"))}
-            if isinstance(item.get("content"), str)
-            else item
-            for i, item in enumerate(value)
-        ]
-
-    def _text(self, value: Any, path: Path) -> Any:
-        """Text as it is, or the text of the file that it names: a flow's identity covers its prompts."""
-        if not isinstance(value, str):
-            self.say("shape", f"{_kind(value)} stands here", path, expected="text, or the path of a file with it")
-            return ""
-        if not _FILE.fullmatch(value.strip()):
-            return value
-        if self._read_file is None or ".." in value.split("/"):
-            message = f"the prompt file {value!r} cannot be read here"
-            self.say(
-                "file",
-                message,
-                path,
-                expected="a file beside the flow",
-                suggestion="Write the prompt into the flow instead.",
-            )
-            return value
-        try:
-            return self._read_file(value.strip())
-        except OSError as missing:
-            self.say("file", f"the prompt file {value!r} cannot be read: {missing.strerror or missing}", path)
-            return value
-
-    def _duration(self, value: Any, path: Path) -> float | None:
-        if value is None:
-            return None
-        try:
-            return parse_duration(value)
-        except ValueError:
-            self.say("duration", f"{value!r} is not a duration", path, expected=EXPECTED)
-            return None
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    words = {dict: "a mapping", list: "a list", str: f"the text {value!r}", bool: "a boolean"}
-    return words.get(type(value), f"the number {value}")
+        config = self._fields.read(kind, body[kind.name], (*path, kind.name))
+        check_combinations(self, kind, config, policy, path)
+        return Step(kind.name, config, policy, self._about(body, path))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from interplay.core.errors import InvalidInput
+
+MOST_SHOWN: Final = 160  # characters of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,8 @@ class Problem:
     suggestion: str | None = None
 
     def __str__(self) -> str:
-        parts = [f"{self.place}: {self.message}"]
-        if self.path:
-            parts[0] = f"{self.place}: {self.path}: {self.message}"
+        said = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+        parts = [f"{self.place}: {self.path}: {said}" if self.path else f"{self.place}: {said}"]
         if self.expected:
             parts.append(f"Expected {self.expected.rstrip('.')}.")
         if self.suggestion:
@@ -48,7 +50,7 @@ class InvalidFlow(InvalidInput):
     title = "The flow has problems"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: (p.place.line, p.place.column, p.path)))
+        self.problems = tuple(in_order(problems))
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         super().__init__(
@@ -63,6 +65,14 @@ def render(problem: Problem, text: str) -> str:
     shown = [str(problem)]
     if 0 < problem.place.line <= len(lines):
         line = lines[problem.place.line - 1].replace("\t", " ")
-        number = str(problem.place.line)
-        shown += [f"  {number} | {line}", f"  {' ' * len(number)} | {' ' * (problem.place.column - 1)}^"]
+        number, column = str(problem.place.line), max(0, problem.place.column - 1)
+        if len(line) > MOST_SHOWN:
+            begin = max(0, min(column - MOST_SHOWN // 2, len(line) - MOST_SHOWN))
+            line, column = line[begin : begin + MOST_SHOWN], column - begin
+        shown += [f"  {number} | {line}", f"  {' ' * len(number)} | {' ' * column}^"]
     return "\n".join(shown)
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once, in the order of the file."""
+    return sorted(set(problems), key=lambda p: (p.place.line, p.place.column, p.path, p.message))

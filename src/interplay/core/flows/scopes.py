@@ -16,7 +16,7 @@ from interplay.core.flows.plan import Evaluable, ScopePlan, StepPlan
 from interplay.core.flows.problems import Problem
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.templates import TemplateProblem, TextTemplate, compile_template
-from interplay.core.flows.types import ANY, Type, fits
+from interplay.core.flows.types import ANY, Type, fits, with_article
 from interplay.core.flows.values import REFERENCE, ValueProblem, compile_value, tolerance, unknown_name
 
 
@@ -51,8 +51,8 @@ class Compiler:
         told = len(self.problems)
         value, kind = compile_value(raw, names, lambda wrong, within: self._tell(wrong, (*path, *within)))
         if len(self.problems) == told and not fits(kind, wanted):
-            article = "an" if str(wanted)[0] in "aeiou" else "a"
-            self.say("type", f"this is {_with_article(kind)}", path, f"{article} {wanted}")
+            shown = f"{raw} is" if isinstance(raw, str) and raw.startswith("$") else "this is"
+            self.say("type", f"{shown} {with_article(kind)}", path, with_article(wanted))
         return value, kind
 
     def expression(
@@ -67,7 +67,7 @@ class Compiler:
             self._tell(wrong, path)
             return None
         if wanted is not None and made.result not in (wanted, "any"):
-            self.say("type", f"`{text.strip()}` is {made.result}", path, wanted)
+            self.say("type", f"`{text.strip()}` is {with_article(made.type)}", path, f"a {wanted}")
         return made
 
     def _tell(self, wrong: Exception, path: Path) -> None:
@@ -131,6 +131,8 @@ def dependencies(
         needs |= roots
         strict |= roots - tolerance(part)
     for name in step.policy.after:
+        if (*path[:-1], name) in compiler.source.broken:
+            continue
         if name not in siblings:
             wrong = unknown_name(name, dict.fromkeys(siblings, ANY), f"after: {name}")
             compiler.say("reference", wrong.message, (*path, "after"), wrong.expected, wrong.suggestion)
@@ -224,8 +226,3 @@ def scope_plan(plans: Mapping[str, StepPlan], output: Evaluable | None) -> Scope
         for need in plan.needs:
             dependents.setdefault(need, []).append(plan.id)
     return ScopePlan(dict(plans), output, {need: tuple(ids) for need, ids in dependents.items()})
-
-
-def _with_article(kind: Type) -> str:
-    text = str(kind)
-    return text if kind.kind == "enum" else f"{'an' if text[0] in 'aeiou' else 'a'} {text}"

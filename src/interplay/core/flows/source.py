@@ -32,11 +32,15 @@ _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool",
 
 @dataclass(slots=True)
 class Source:
-    """Plain data, the place of each path's value, and of its key where it has one."""
+    """Plain data, the place of each path's value, and of its key where it has one.
+
+    `broken` are the paths of steps that could not be read: they exist, and nobody knows what they give.
+    """
 
     data: Any = None
     places: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
+    broken: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: Path) -> Place:

@@ -25,10 +25,28 @@ class Type(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         if self.kind == "list" and self.items is not None and self.items.kind != "any":
-            return f"list of {self.items}"
+            return f"list of {_plural(self.items)}"
         if self.kind == "enum":
             return "one of " + ", ".join(str(value) for value in self.enum)
         return self.kind
+
+
+def _plural(kind: Type) -> str:
+    return (
+        f"values, each {kind}"
+        if kind.kind == "enum"
+        else str(kind).replace("list of", "lists of", 1)
+        if kind.kind == "list" and kind.items and kind.items.kind != "any"
+        else f"{kind}s"
+    )
+
+
+def with_article(kind: Type) -> str:
+    """A type as it stands in a sentence: `a list of numbers`, `an integer`, `one of a, b`."""
+    text = str(kind)
+    if kind.kind in ("enum", "any"):
+        return text if kind.kind == "enum" else "any value"
+    return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
 
 
 ANY: Final = Type("any")

@@ -12,7 +12,7 @@ from interplay.core.flows.expressions import ExpressionProblem, compile_expressi
 from interplay.core.flows.plan import ABSENT, Evaluable, Names
 from interplay.core.flows.source import Path
 from interplay.core.flows.templates import TextTemplate
-from interplay.core.flows.types import ANY, NUMBER, STRING, Type, list_of, type_of_value
+from interplay.core.flows.types import ANY, NUMBER, STRING, Type, list_of, type_of_value, with_article
 
 REFERENCE: Final = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_][\w-]*|\[\d+\])*)")
 _PART: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
@@ -272,10 +272,10 @@ def _step_into(kind: Type, part: str | int, path: str) -> Type:
         return ANY
     if isinstance(part, int):
         if kind.kind != "list":
-            raise ValueProblem(f"${path} is {_with_article(kind)}, so it has no [{part}]", "a list before [ ]")
+            raise ValueProblem(f"${path} is {with_article(kind)}, so it has no [{part}]", "a list before [ ]")
         return kind.items or ANY
     if kind.kind != "object":
-        raise ValueProblem(f"${path} is {_with_article(kind)}, so it has no field {part!r}", "an object before the dot")
+        raise ValueProblem(f"${path} is {with_article(kind)}, so it has no field {part!r}", "an object before the dot")
     if kind.fields is None:
         return ANY
     if part not in kind.fields:
@@ -293,8 +293,3 @@ def unknown_name(name: str, names: Mapping[str, Type], shown: str) -> ValueProbl
     return ValueProblem(
         f"{shown} refers to nothing: there is no step or name {name!r}", f"one of {', '.join(names)}", meant
     )
-
-
-def _with_article(kind: Type) -> str:
-    text = str(kind)
-    return text if kind.kind == "enum" else f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
