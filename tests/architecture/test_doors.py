@@ -99,6 +99,22 @@ def registry_hosts(tree: SourceTree) -> list[str]:
     ]
 
 
+def waits_that_swallow(tree: SourceTree) -> list[str]:
+    """Why: in Python 3.11 `asyncio.wait_for` swallows a cancellation that comes together with its result;
+    a loop around it then never ends. `asyncio.timeout` does not."""
+    return [
+        f"{module.place(node.lineno)}: asyncio.wait_for may swallow a cancellation; use `async with asyncio.timeout()`"
+        for module in tree.product
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr == "wait_for" and ast.unparse(node.value) == "asyncio"
+    ]
+
+
+class TestWaiting:
+    def test_no_wait_swallows_a_cancellation(self, tree: SourceTree) -> None:
+        expect_none(waits_that_swallow(tree))
+
+
 class TestEnvironment:
     def test_only_the_settings_read_it(self, tree: SourceTree) -> None:
         expect_none(other_readers_of_the_environment(tree))
@@ -118,6 +134,11 @@ class TestTrackedFiles:
 
 
 class TestTheseRulesCanFail:
+    def test_a_wait_that_swallows_is_found(self, made_up: MakeTree) -> None:
+        assert waits_that_swallow(
+            made_up({"src/interplay/use_cases/a.py": "async def f():\n  await asyncio.wait_for(x, 1)"})
+        )
+
     @pytest.mark.parametrize(
         "line",
         [

@@ -51,7 +51,8 @@ class Lease:
         while True:
             sent = self._clock.monotonic()
             try:
-                answer = await asyncio.wait_for(self._queue.renew(self.worker_id, self.seconds), timeout=self.seconds)
+                async with asyncio.timeout(self.seconds):
+                    answer = await self._queue.renew(self.worker_id, self.seconds)
             except (Unavailable, TimeoutError):
                 await asyncio.sleep(_PAUSE)
                 continue

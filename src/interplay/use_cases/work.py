@@ -123,7 +123,8 @@ class Worker:
         """Waits for the attempts under way, then gives the rest back at no cost to its budget."""
         tenure.draining = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(tenure.quiet(), self.options.drain)
+            async with asyncio.timeout(self.options.drain):
+                await tenure.quiet()
         if tenure.renewing is not None:
             await _end([tenure.renewing])
         given_back = await tenure.retire()
@@ -143,8 +144,10 @@ class Worker:
                 claimed = await self._claim_some(tenure, room)
             self._full = claimed > 0 or room <= 0  # there may be more than there was room for
             if claimed == 0 or room <= 0:
+                # not wait_for: a hint at the moment of a cancellation would make it swallow the cancellation
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hint.wait(), options.poll)
+                    async with asyncio.timeout(options.poll):
+                        await self._hint.wait()
 
     def _room_again(self, tenure: Tenure) -> None:
         """After a worker was full: claim once there is room for a batch worth a statement."""

@@ -81,7 +81,8 @@ class ModelServerChild:
         if process is not None and process.poll() is None:
             process.terminate()
             try:
-                await asyncio.wait_for(asyncio.to_thread(process.wait), _STOP_WITHIN)
+                async with asyncio.timeout(_STOP_WITHIN):
+                    await asyncio.to_thread(process.wait)
             except TimeoutError:
                 process.kill()
                 await asyncio.to_thread(process.wait)

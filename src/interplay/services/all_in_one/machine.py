@@ -78,7 +78,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
         asyncio.create_task(keep_house(machine.platform, settings.retention_days)),
     ]
     try:
-        await asyncio.wait_for(_started(server, machine.worker, tasks), 30.0)
+        async with asyncio.timeout(30.0):
+            await _started(server, machine.worker, tasks)
         yield
     finally:
         machine.worker.stop()
