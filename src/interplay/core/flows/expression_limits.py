@@ -36,7 +36,7 @@ class Risk:
         self._splits = False
         for found in _CALL.finditer(bare):
             self._count(found[1], source, bare, found.end())
-        self.always = self._building or self._power > 0
+        self.always = self._building or self._power > 0 or self._factor > 64
 
     def _count(self, name: str, source: str, bare: str, begin: int) -> None:
         if name == "split":
@@ -52,7 +52,8 @@ class Risk:
             if added and blank(added[0]).strip():
                 self._power += 1
             elif added:
-                self._factor *= max(1, len(added[0].strip()) - 2)
+                between = name == "join" or parts[0].strip() in ("''", '""')
+                self._factor *= max(1, len(added[0].strip()) - 2 + between)
 
     def check(self, data: Mapping[str, Any], source: str) -> None:
         """Raises StepFailure (`expression`) when it may build too much from this data."""

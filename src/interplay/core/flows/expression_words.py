@@ -59,6 +59,12 @@ def in_words(reason: str) -> str:
     return re.sub(r"^(?:[A-Z_]+: )?(?:ERROR: )?(?:<input>:-?\d+:-?\d+: )?|\s*\[[A-Z_]+\]$", "", first)
 
 
+def word_advice(bare: str) -> str:
+    """For a word of another language that stands somewhere in an expression that does not parse."""
+    found = re.search(r"\b(and|or|not|if|is)\b", bare)
+    return f"; {_ADVICE[found[1]]}" if found is not None else ""
+
+
 def _types(written: str) -> str:
     """CEL's names of types as the flow language has them."""
     ours = {"double": "number", "int": "integer", "bool": "boolean", "dyn": "any", "list": "list", "map": "object"}
@@ -78,6 +84,8 @@ def _syntax(detail: str, reason: str) -> str:
             return "a text has no closing quote"
         advice = _ADVICE.get(text[:1])
         return f"`{text}` has no meaning here" + (f"; {advice}" if advice else "")
+    if "input ''" in detail:
+        return "a quote is not expected here"
     if found := re.search(r"input '(.*?)'", detail):
         advice = _ADVICE.get(found[1])
         return f"`{found[1]}` is not expected here" + (f"; {advice}" if advice else "")

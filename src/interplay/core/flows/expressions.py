@@ -27,7 +27,7 @@ from interplay.core.failures import StepFailure
 from interplay.core.flows import expression_text as text
 from interplay.core.flows.expression_limits import MOST_ITEMS, MOST_WORK, Risk, extent, short
 from interplay.core.flows.expression_text import ExpressionProblem, First, Route
-from interplay.core.flows.expression_words import in_words
+from interplay.core.flows.expression_words import in_words, word_advice
 from interplay.core.flows.plan import ABSENT, Names
 from interplay.core.flows.types import ANY, STRING, Type, as_typed, list_of
 
@@ -91,7 +91,7 @@ class Expression:
                     break
             if value is not ABSENT:
                 data[variable] = value if numeric is None else as_typed(value, numeric)
-                simple = simple and value.__class__ in _SIMPLE
+                simple = simple and value.__class__ in _SIMPLE and (value.__class__ is not str or len(value) < 1_000)
         for first in self._firsts:
             data[first.variable] = _first(first, names)
             simple = False
@@ -306,6 +306,8 @@ def _varint(raw: bytes, place: int) -> tuple[int, int]:
 
 def _problem(reason: str, source: str, rewritten: str, names: Mapping[str, Type]) -> ExpressionProblem:
     words = in_words(reason)
+    if "not expected here" in words and ";" not in words:
+        words += word_advice(text.blank(source))
     unknown = re.search(r"undeclared reference to '(\w+)", reason)
     near = near_names(unknown[1], names) if unknown else []
     if near:

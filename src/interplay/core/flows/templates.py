@@ -1,37 +1,35 @@
 """Jinja: the one file that knows it. Templates for text that goes to models, over JSON data only.
 
 Immutable sandbox, no methods, no macros, no includes, a short list of filters. Bounds that a hostile
-template cannot pass: source and output size, iterations, the size of each string or list it builds,
-and a deadline that every iteration, filter and concatenation looks at.
+template cannot pass: source and output size, iterations, the size of each text and list it builds and of
+all together, and a deadline that every iteration, filter and concatenation looks at. What is no text is
+written as JSON.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
 from jinja2.filters import FILTERS
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
+from interplay.core.flows import template_filters as filters
+from interplay.core.flows.template_filters import METER, MOST_OUTPUT, Meter, TooMuch
 
 MOST_SOURCE: Final = 256 * 1024  # characters
-MOST_OUTPUT: Final = 4 * 1024 * 1024  # characters
-MOST_TURNS: Final = 100_000
-MOST_SECONDS: Final = 2.0
-_FILTERS: Final = (
-    *("abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "int", "items"),
-    *("last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select"),
-    *("selectattr", "sort", "string", "sum", "title", "trim", "truncate", "unique", "upper", "wordcount"),
-)
 _LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
-_FORBIDDEN = (nodes.Macro, nodes.CallBlock, nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Block)
+_FORBIDDEN = (
+    *(nodes.Macro, nodes.CallBlock, nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Block),
+    nodes.ScopedEvalContextModifier,
+)
+_NOT_NAMES = frozenset({"self", "caller", "varargs", "kwargs", "context"})
 
 
 class TemplateProblem(ValueError):
@@ -43,130 +41,57 @@ class TemplateProblem(ValueError):
         self.line = line
 
 
-class _TooMuch(Exception):
-    """A bound was passed."""
-
-
-class _Meter:
-    """What one rendering has used."""
-
-    __slots__ = ("deadline", "turns")
-
-    def __init__(self) -> None:
-        self.turns = 0
-        self.deadline = time.monotonic() + MOST_SECONDS
-
-    def turn(self) -> None:
-        self.turns += 1
-        if self.turns > MOST_TURNS:
-            raise _TooMuch(f"it takes more than {MOST_TURNS:,} steps")
-        if time.monotonic() > self.deadline:
-            raise _TooMuch(f"it takes more than {MOST_SECONDS:g} s")
-
-
-_METER: ContextVar[_Meter] = ContextVar("template_meter")
-
-
-def _tick() -> str:
-    _METER.get().turn()
-    return ""
-
-
-def _checked(size: int) -> None:
-    _tick()
-    if size > MOST_OUTPUT:
-        raise _TooMuch(f"it builds more than {MOST_OUTPUT:,} characters")
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, str | list | tuple | dict) else 32
-
-
-def _concat(*parts: Any) -> str:
-    texts = [str(part) for part in parts]
-    _checked(sum(len(text) for text in texts))
-    return "".join(texts)
-
-
-def _tojson(value: Any, indent: int | None = None) -> str:
-    _tick()
-    return json.dumps(value, ensure_ascii=False, indent=min(int(indent), 8) if indent else None)
-
-
-def _replace(value: Any, old: str, new: str) -> str:
-    text, old, new = str(value), str(old), str(new)
-    _checked(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
-    return text.replace(old, new)
-
-
-def _join(value: Any, separator: str = "", attribute: str | None = None) -> str:
-    items = list(value)
-    if attribute is not None:
-        items = [item.get(attribute, "") if isinstance(item, dict) else "" for item in items]
-    texts = [str(item) for item in items]
-    _checked(sum(len(text) for text in texts) + len(separator) * len(texts))
-    return str(separator).join(texts)
-
-
-def _indent(value: Any, width: int = 4, first: bool = False) -> str:
-    lines = str(value).split("\n")
-    pad = " " * min(max(int(width), 0), 64)
-    _checked(sum(len(line) for line in lines) + len(pad) * len(lines))
-    return "\n".join(line if (i == 0 and not first) or not line else pad + line for i, line in enumerate(lines))
-
-
-def _range(*args: int) -> range:
-    made = range(*args)
-    if len(made) > MOST_TURNS:
-        raise _TooMuch(f"range has more than {MOST_TURNS:,} numbers")
-    return made
-
-
-def _metered(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        _tick()
-        return function(*args, **kwargs)
-
-    for mark in ("jinja_pass_arg",):
-        if hasattr(function, mark):
-            setattr(call, mark, getattr(function, mark))
-    return call
-
-
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, autoescape=False, cache_size=0)
-        self.filters = {name: _metered(FILTERS[name]) for name in _FILTERS}
-        self.filters |= {"tojson": _tojson, "replace": _replace, "join": _join, "indent": _indent}
-        self.globals = {"range": _range, "__tick": _tick, "__concat": _concat}
+        super().__init__(
+            undefined=StrictUndefined, autoescape=False, cache_size=0, optimized=False, finalize=_finalized
+        )
+        kept = {name: filters.metered(name, FILTERS[name]) for name in (*filters.SMALL, *filters.WALKING)}
+        self.filters = {**kept, **filters.OURS}
+        self.globals = {"range": filters.numbers, "__tick": filters.tick, "__concat": filters.concat}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Undefined):
+            return obj._fail_with_undefined_error()
         if isinstance(obj, Mapping):
-            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+            return obj[attribute] if attribute in obj else self._missing(obj, attribute)
         if isinstance(obj, LoopContext) and attribute in _LOOP:
             return getattr(obj, attribute)
-        return self.undefined(f"{type(obj).__name__} has no field {attribute!r}", obj=obj, name=attribute)
+        return self._missing(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Undefined):
+            return obj._fail_with_undefined_error()
         if isinstance(obj, Mapping | list | str | tuple):
             try:
                 return obj[argument]
             except (KeyError, IndexError, TypeError):
-                return self.undefined(obj=obj, name=argument)
-        return self.undefined(obj=obj, name=argument)
+                return self._missing(obj, argument)
+        return self._missing(obj, argument)
+
+    def _missing(self, obj: Any, name: Any) -> Any:
+        if isinstance(name, int):
+            return self.undefined(f"there is no item {name}", obj=obj, name=str(name))
+        kind = "text" if isinstance(obj, str) else "a list" if isinstance(obj, list | tuple) else "this"
+        found = "" if isinstance(obj, Mapping) else f" in {kind}"
+        return self.undefined(f"there is no field {name!r}{found}", obj=obj, name=str(name))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "%" and isinstance(left, str):
-            raise _TooMuch("`%` formats no text here; put values into the text with {{ }}")
+            raise TooMuch("`%` formats no text here; put values into the text with {{ }}")
         if operator in ("*", "**") and not (_is_number(left) and _is_number(right)):
-            raise _TooMuch(f"`{operator}` is for numbers")
+            raise TooMuch(f"`{operator}` is for numbers")
         if operator == "**" and (abs(left) > 1e6 or abs(right) > 64):
-            raise _TooMuch("the power is too large")
+            raise TooMuch("the power is too large")
         if operator == "+" and not (_is_number(left) and _is_number(right)):
-            _checked(_size(left) + _size(right))
+            filters.added(left, right)
         return super().call_binop(context, operator, left, right)
+
+
+def _finalized(value: Any) -> Any:
+    return value if isinstance(value, str | Undefined) else filters.shown(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -185,27 +110,43 @@ class TextTemplate:
 
     def render(self, names: Mapping[str, Any]) -> str:
         """Raises StepFailure (`expression`) in words."""
-        token = _METER.set(_Meter())
+        token = METER.set(Meter())
         try:
             parts, size = [], 0
             for part in self._template.generate(dict(names)):
                 size += len(part)
                 if size > MOST_OUTPUT:
-                    raise _TooMuch(f"it gives more than {MOST_OUTPUT:,} characters")
+                    raise TooMuch(f"it gives more than {MOST_OUTPUT:,} characters")
                 parts.append(part)
             return "".join(parts)
         except UndefinedError as missing:
-            raise _failure(self.source, str(missing)) from None
-        except (_TooMuch, TemplateError, TypeError, ValueError, ArithmeticError, KeyError, RecursionError) as wrong:
+            raise _failure(self.source, _in_words(str(missing))) from None
+        except (TooMuch, TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as wrong:
+            raise _failure(self.source, str(wrong)) from None
+        except RecursionError as wrong:
             raise _failure(self.source, str(wrong)) from None
         finally:
-            _METER.reset(token)
+            METER.reset(token)
 
 
 def _failure(source: str, reason: str) -> StepFailure:
     line = source.strip().split("\n", 1)[0]
     shown = line if len(line) <= 60 else line[:57] + "…"
-    return StepFailure("expression", f"The template `{shown}` cannot be rendered: {reason}.")
+    return StepFailure("expression", f"The template `{shown}` cannot be rendered: {reason.rstrip('.')}.")
+
+
+def _in_words(reason: str) -> str:
+    name = re.match(r"'([^']*)' is undefined", reason)
+    return f"there is no {name[1]!r} here" if name is not None else reason
+
+
+def _syntax(wrong: TemplateSyntaxError) -> TemplateProblem:
+    message = (wrong.message or "it does not compile").rstrip(".")
+    name = re.search(r"No filter named '([^']*)'", message)
+    if name is not None:
+        near = near_names(name[1], filters.NAMES)
+        message = f"there is no filter {name[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return TemplateProblem(message, wrong.lineno)
 
 
 def compile_template(source: str) -> TextTemplate:
@@ -219,7 +160,7 @@ def compile_template(source: str) -> TextTemplate:
         _guard(tree)
         template = environment.from_string(tree)
     except TemplateSyntaxError as wrong:
-        raise TemplateProblem(wrong.message or "it does not compile", wrong.lineno) from None
+        raise _syntax(wrong) from None
     except (RecursionError, SyntaxError):
         raise TemplateProblem("the template is nested too deeply") from None
     return TextTemplate(source, template, roots)
@@ -228,8 +169,12 @@ def compile_template(source: str) -> TextTemplate:
 def _guard(tree: nodes.Template) -> None:
     """Refuses what has no place in a prompt and has every loop and concatenation metered."""
     for forbidden in tree.find_all(_FORBIDDEN):
-        name = type(forbidden).__name__.lower()
-        raise TemplateProblem(f"`{name}` is not allowed in a prompt", forbidden.lineno)
+        word = {"CallBlock": "call", "FromImport": "from", "ScopedEvalContextModifier": "autoescape"}
+        shown = word.get(type(forbidden).__name__, type(forbidden).__name__.lower())
+        raise TemplateProblem(f"`{shown}` is not allowed in a prompt", forbidden.lineno)
+    for name in tree.find_all(nodes.Name):
+        if name.name in _NOT_NAMES or name.name.startswith("__"):
+            raise TemplateProblem(f"{name.name!r} is no name that a prompt can use", name.lineno)
     for call in tree.find_all(nodes.Call):
         if not (isinstance(call.node, nodes.Name) and call.node.name == "range"):
             raise TemplateProblem("only range() can be called; use filters for the rest", call.lineno)

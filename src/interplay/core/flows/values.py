@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
 from interplay.core.flows.expressions import ExpressionProblem, compile_expression
@@ -145,7 +147,9 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: ""}[value]
-    return str(value)
+    if isinstance(value, int | float):
+        return str(value)
+    return msgspec.json.encode(value).decode()
 
 
 Tell = Callable[[Exception, Path], None]
