@@ -191,6 +191,22 @@ def imports_inside_functions(tree: SourceTree) -> list[str]:
     )
 
 
+# Why: a command loads only what it needs, so that `interplay --help` is instant; it is the outermost
+# layer, so no cycle can hide there.
+LOADS_BY_NAME = ("cli.main", "cli.target")
+
+
+def imports_by_name(tree: SourceTree) -> list[str]:
+    """Why: what is imported by a computed name escapes every rule of this file."""
+    return [
+        f"{module.place(node.lineno)}: imports by name; write an import statement"
+        for module in tree.product
+        if not any(within(module.name, place) for place in LOADS_BY_NAME)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute | ast.Name) and ast.unparse(node).endswith(("import_module", "__import__"))
+    ]
+
+
 def imports_within(function: Function, module: Module) -> list[tuple[str, int]]:
     return [found for node in ast.walk(function) for found in imported_by(node, module)]
 
@@ -220,6 +236,9 @@ class TestParts:
 
     def test_none_imports_ours_inside_a_function(self, tree: SourceTree) -> None:
         expect_none(imports_inside_functions(tree))
+
+    def test_none_imports_by_name(self, tree: SourceTree) -> None:
+        expect_none(imports_by_name(tree))
 
     def test_examples_and_benchmarks_use_what_users_have(self, tree: SourceTree) -> None:
         expect_none(internals_used_outside(tree))
@@ -316,6 +335,11 @@ class TestTheseRulesCanFail:
     def test_an_import_inside_a_function_is_found(self, made_up: MakeTree) -> None:
         tree = made_up({"src/interplay/core/a.py": "def f():\n  if True:\n    from interplay.core import b"})
         assert imports_inside_functions(tree)
+
+    def test_an_import_by_name_is_found(self, made_up: MakeTree) -> None:
+        text = "import importlib\nx = importlib.import_module('interplay.' + 'cli')"
+        assert imports_by_name(made_up({"src/interplay/core/a.py": text}))
+        assert not imports_by_name(made_up({"src/interplay/core/a.py": "", "src/interplay/cli/main.py": text}))
 
     def test_a_benchmark_of_internals_is_found(self, made_up: MakeTree) -> None:
         tree = made_up({"benchmarks/a.py": "import interplay.client\nimport interplay.core"})

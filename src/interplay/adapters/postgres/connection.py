@@ -74,6 +74,11 @@ class Database:
             async with pool.acquire(timeout=5.0) as connection:
                 yield connection
 
+    async def ping(self) -> None:
+        """Raises Unavailable when the database does not answer."""
+        async with self.session() as connection:
+            await connection.fetchval("select 1")
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
         async with self.session() as connection, connection.transaction():

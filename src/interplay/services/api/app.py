@@ -53,8 +53,7 @@ def _health(app: FastAPI, platform: Platform, guard: Guard) -> None:
     async def readyz() -> JSONResponse:
         reasons: dict[str, Any] = {}
         try:
-            async with platform.database.session() as connection:
-                await connection.fetchval("select 1")
+            await platform.database.ping()
         except InterplayError as away:
             reasons["database"] = str(away)
         return JSONResponse(
