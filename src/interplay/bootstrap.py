@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from interplay.adapters.http.caller import EgressHttpCaller
+from interplay.adapters.local_models.assets import install
 from interplay.adapters.local_models.child import ModelServerChild
 from interplay.adapters.memory.clock import SystemClock
 from interplay.adapters.memory.event_bus import MemoryEventBus
@@ -29,6 +31,7 @@ from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate, refuse_newer, schema_state
 from interplay.adapters.postgres.slots import PostgresSlots
+from interplay.core.errors import SetupError
 from interplay.core.ids import uuid7
 from interplay.ports.event_bus import EventBus
 from interplay.settings import Settings
@@ -42,6 +45,7 @@ from interplay.use_cases.read_history import ReadHistory
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
+_LOG = logging.getLogger("interplay")
 PROJECT = 1  # the project of a machine that knows no others yet
 
 
@@ -169,9 +173,18 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         maintenance=Maintenance(database),
         secrets=secrets,
         model_server=model_server,
-        providers=OpenAIProviders(secrets, settings.allowed_hosts, model_server.ensure_started),
+        providers=OpenAIProviders(secrets, lambda: local_server(settings, model_server)),
         http=EgressHttpCaller(settings.allowed_hosts),
     )
+
+
+async def local_server(settings: Settings, child: ModelServerChild) -> str:
+    """The model server of this machine, its weights brought at first need."""
+    try:
+        await install(models_dir(settings), _LOG.info)
+    except SetupError as offline:
+        _LOG.warning("%s", offline)  # models without weights work all the same; the others say what they miss
+    return await child.ensure_started()
 
 
 def models_dir(settings: Settings) -> Path:

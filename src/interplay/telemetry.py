@@ -39,5 +39,5 @@ def set_up(form: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "asyncio", "uvicorn.error"):
+    for noisy in ("httpx", "httpcore", "asyncio", "uvicorn.error", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

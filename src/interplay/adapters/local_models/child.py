@@ -83,7 +83,7 @@ class ModelServerChild:
             try:
                 async with asyncio.timeout(_STOP_WITHIN):
                     await asyncio.to_thread(process.wait)
-            except TimeoutError:
+            except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
         self._release()

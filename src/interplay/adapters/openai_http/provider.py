@@ -186,11 +186,9 @@ class OpenAIProviders:
     def __init__(
         self,
         secrets: SecretStore,
-        allowed_hosts: tuple[str, ...],
         local_server: Callable[[], Awaitable[str]],
     ) -> None:
         self._secrets = secrets
-        self._allowed = allowed_hosts
         self._local_server = local_server
         self._kept: dict[tuple[int, str], tuple[Connection, str, OpenAIProvider]] = {}
 

@@ -17,7 +17,6 @@ from interplay.use_cases.steer_run import SteerRun
 from interplay.use_cases.submit_run import SubmitRun
 from interplay.use_cases.view_run import ViewRun
 
-
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 

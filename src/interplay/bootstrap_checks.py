@@ -1,0 +1,63 @@
+"""What `doctor`, `migrate` and `serve --check` ask of the adapters."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from interplay.adapters.local_models.assets import ASSETS, install, missing
+from interplay.adapters.postgres.embedded import url_of_running
+from interplay.adapters.postgres.schema import migrate, schema_state
+from interplay.core.errors import InterplayError
+from interplay.settings import Settings
+
+_LEAST_FREE = 500 * 1024 * 1024  # bytes
+
+
+async def database_state(url: str) -> str:
+    return (await schema_state(url)).value
+
+
+async def migrate_database(url: str) -> bool:
+    return await migrate(url)
+
+
+async def report(settings: Settings) -> list[dict[str, Any]]:
+    """One entry a check: what, ok, what was found, what to do."""
+    found = [_home(settings), _disk(settings), _weights(settings)]
+    url = settings.database_url or url_of_running(settings.home / "postgres")
+    if url is None:
+        found.append(_entry("database", True, "embedded, not running now", ""))
+    else:
+        try:
+            state = await database_state(url)
+            found.append(_entry("database", state == "current", f"answers, schema {state}", "interplay migrate"))
+        except InterplayError as away:
+            found.append(_entry("database", False, str(away), "Check INTERPLAY_DATABASE_URL and that it runs."))
+    return found
+
+
+def _home(settings: Settings) -> dict[str, Any]:
+    return _entry("home", True, str(settings.home), "" if settings.home.exists() else "It is made at the first start.")
+
+
+def _disk(settings: Settings) -> dict[str, Any]:
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    return _entry("disk", free > _LEAST_FREE, f"{free / 1024**3:.1f} GiB free", "Make room: at least 0.5 GiB.")
+
+
+def _weights(settings: Settings) -> dict[str, Any]:
+    absent = missing(settings.home / "models")
+    text = "all there" if not absent else f"{len(absent)} of {len(ASSETS)} not installed (they come at first need)"
+    return _entry("local models", True, text, "interplay models install" if absent else "")
+
+
+def _entry(what: str, ok: bool, found: str, advice: str) -> dict[str, Any]:
+    return {"what": what, "ok": ok, "found": found, "advice": "" if ok and what == "database" else advice}
+
+
+async def install_weights(settings: Settings, progress: Callable[[str], None]) -> int:
+    """Brings the weights that are missing; gives how many."""
+    return len(await install(settings.home / "models", progress))

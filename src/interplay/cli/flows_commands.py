@@ -1,0 +1,172 @@
+"""`check`, `fmt`, `diff`, `apply`, `flows`: flows as files and on the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from interplay.cli import exit_codes
+from interplay.cli.files import FlowFile
+from interplay.cli.output import ago, console, print_json, print_table
+from interplay.cli.runs_commands import as_json
+from interplay.cli.target import with_client
+from interplay.client import ApiError, AsyncClient
+from interplay.core.flows.compile import check_flow
+from interplay.core.flows.problems import Problem, render
+from interplay.use_cases.register_models import LOCAL, read_registry
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@as_json
+@click.pass_context
+def check(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
+    """Show all that is wrong with flow FILES, with place and advice. Needs no server."""
+    found: list[dict[str, Any]] = []
+    failed = False
+    for path in files:
+        file = FlowFile(path)
+        problems = problems_of(file)
+        failed = failed or bool(problems)
+        found.append({"file": str(path), "ok": not problems, "problems": [str(problem) for problem in problems]})
+        if not as_json:
+            for problem in problems:
+                console().print(render(problem, file.text), markup=False)
+            count = len(problems)
+            console().print(f"{path}: {'ok' if not problems else f'{count} problem{"s"[: count > 1]}'}")
+    if as_json:
+        print_json(found)
+    ctx.exit(exit_codes.FAILED if failed else exit_codes.DONE)
+
+
+def problems_of(file: FlowFile) -> list[Problem]:
+    """The file's problems; model names against `interplay.yaml` beside it and this machine's own."""
+    problems = list(file.parsed.problems)
+    if file.parsed.flow is not None:
+        problems += check_flow(file.parsed.flow, file.parsed.source, models=_known_models(file.path)).problems
+    return sorted(set(problems), key=lambda p: (p.place.line, p.place.column, p.path, p.message))
+
+
+def _known_models(path: Path) -> dict[str, str] | None:
+    """None (unchecked) where there is no `interplay.yaml`: the server may know more."""
+    beside = path.parent / "interplay.yaml"
+    if not beside.is_file():
+        return None
+    registry = read_registry(beside.read_text(encoding="utf-8"), str(beside))
+    return {name: str(m.task) for name, m in {**LOCAL.models, **registry.models}.items()}
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--channel", help="Point this channel at what was applied.")
+@click.option("--plan", is_flag=True, help="Only say what would change.")
+@click.pass_context
+def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan: bool) -> None:
+    """Make the server have these flows and models, by name; says what changes. Again changes nothing."""
+    files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
+    flows = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
+    registries = [(path, path.read_text(encoding="utf-8")) for path in files if path.name == "interplay.yaml"]
+
+    async def work(client: AsyncClient) -> bool:
+        for path, text in registries:
+            await _apply_registry(client, path, text, plan)
+        done = [await _apply_flow(client, file, channel, plan) for file in flows]
+        return all(done)
+
+    ctx.exit(exit_codes.DONE if with_client(work) else exit_codes.FAILED)
+
+
+async def _apply_registry(client: AsyncClient, path: Path, text: str, plan: bool) -> None:
+    registry = read_registry(text, str(path))
+    for noun, known, wanted in (
+        ("connection", client.connections, registry.connections),
+        ("model", client.models, registry.models),
+    ):
+        present = {entry["name"]: entry for entry in (await known.list())["items"]}
+        for name, value in wanted.items():
+            body = msgspec.to_builtins(value)
+            same = present.get(name) == body
+            console().print(f"{noun} {name}: {'as it is' if same else 'would change' if plan else 'changed'}")
+            if not same and not plan:
+                await known.put(name, body)
+
+
+async def _apply_flow(client: AsyncClient, file: FlowFile, channel: str | None, plan: bool) -> bool:
+    checked = await client.flows.check(file.text, file.files, str(file.path))
+    if not checked["ok"]:
+        for problem in checked["problems"]:
+            console().print(
+                f"{problem['file']}:{problem['line']}:{problem['column']}: {problem['message']}", markup=False
+            )
+        return False
+    version = str(checked["version"])
+    try:
+        latest = (await client.flows.get(file.name, version=version))["version"]
+        pointed = (await client.flows.channels(file.name)).get(channel) if channel else version
+    except ApiError as missing:
+        if missing.status != 404:
+            raise
+        latest, pointed = None, None
+    if latest == version and pointed == version:
+        console().print(f"flow {file.name}: as it is ({version[:12]})")
+        return True
+    where = f" on {channel}" if channel else ""
+    console().print(f"flow {file.name}: {'would become' if plan else 'is now'} {version[:12]}{where}")
+    if not plan:
+        await client.flows.put(file.name, file.text, file.files, str(file.path))
+        if channel is not None:
+            await client.flows.set_channel(file.name, channel, version)
+    return True
+
+
+@click.group()
+def flows() -> None:
+    """Flows that the server has."""
+
+
+@flows.command("list")
+@as_json
+def list_flows(as_json: bool) -> None:
+    """Flows with their channels."""
+    found = with_client(lambda client: client.flows.list())
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [f["name"], f["latest"][:12], ", ".join(f"{c}→{v[:8]}" for c, v in f["channels"].items()), ago(f["updated_at"])]
+        for f in found["items"]
+    ]
+    print_table(["flow", "latest", "channels", "updated"], rows)
+
+
+@flows.command("show")
+@click.argument("name")
+def show_flow(name: str) -> None:
+    """The YAML of NAME[@CHANNEL]."""
+    flow, _, channel = name.partition("@")
+    print(with_client(lambda client: client.flows.get(flow, channel=channel or None))["source"], end="")
+
+
+@flows.command("versions")
+@click.argument("name")
+@as_json
+def list_versions(name: str, as_json: bool) -> None:
+    """The versions of a flow, newest first."""
+    found = with_client(lambda client: client.flows.versions(name))
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["version", "made"], [[v["version"], ago(v["created_at"])] for v in found["items"]])
+
+
+@flows.command("channel")
+@click.argument("name")
+@click.argument("channel")
+@click.argument("version")
+def set_channel(name: str, channel: str, version: str) -> None:
+    """Point CHANNEL of a flow at VERSION (its beginning is enough): publish, or roll back."""
+    done = with_client(lambda client: client.flows.set_channel(name, channel, version))
+    console().print(f"{name}@{channel}: {str(done['before'])[:12]} → {done['version'][:12]}")

@@ -1,0 +1,129 @@
+"""`up`, `serve`, `migrate`, `doctor`, `version`: what runs a machine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from importlib import metadata
+from typing import Any
+
+import click
+
+from interplay.cli import exit_codes
+from interplay.cli.output import console, print_json, print_table
+from interplay.cli.target import part, set_up_logs, settings_of
+from interplay.settings import Settings, described
+
+SERVICES = ("api", "worker", "model-server")
+LATER = ("gateway", "ingester", "scheduler", "recorder")
+
+
+@click.command()
+@click.option("--port", type=int, help="The port; 8080 when left out, 0 for any free one.")
+@click.option("--home", metavar="DIR", help="Where the data lives.")
+def up(port: int | None, home: str | None) -> None:
+    """Start everything on this machine in one process; Ctrl-C drains."""
+    settings = settings_of(**{k: v for k, v in (("port", port), ("home", home)) if v is not None})
+    set_up_logs(settings)
+    asyncio.run(_up(settings))
+
+
+async def _up(settings: Settings) -> None:
+    run_machine = part("services.all_in_one.machine").run_machine
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    out = console()
+    async with run_machine(settings) as machine:
+        out.print(f"Interplay is up at {machine.url}")
+        out.print(f"  API documentation   {machine.url}/docs")
+        out.print(f"  key of this machine {settings.home / 'token'}")
+        out.print(f"  data and logs       {settings.home}")
+        out.print("Ctrl-C stops it: steps under way may end, the rest goes on at the next start.")
+        await stop.wait()
+        out.print("draining …")
+    out.print("stopped")
+
+
+@click.command()
+@click.argument("service", type=click.Choice([*SERVICES, *LATER]))
+@click.option("--check", is_flag=True, help="Validate settings and reach, and exit.")
+def serve(service: str, check: bool) -> None:
+    """Run one SERVICE of a deployment."""
+    if service in LATER:
+        raise click.ClickException(f"{service} comes with a later release; there are {', '.join(SERVICES)}.")
+    settings = settings_of()
+    set_up_logs(settings)
+    if check:
+        asyncio.run(_check(settings))
+        return
+    asyncio.run(_serve(service, settings))
+
+
+async def _serve(service: str, settings: Settings) -> None:
+    if service == "model-server":
+        models = settings.home / "models"
+        await part("services.model_server.serve").serve(
+            settings.host, settings.port, models, settings.model_idle_seconds
+        )
+    else:
+        await part(f"services.{service}.serve").serve(settings)
+
+
+async def _check(settings: Settings) -> None:
+    checks = part("bootstrap_checks")
+    async with part("bootstrap").database_of(settings) as url:
+        console().print(f"settings are valid; the database answers, its schema is {await checks.database_state(url)}")
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Only say whether there is something to do; exit 1 if so.")
+@click.pass_context
+def migrate(ctx: click.Context, check: bool) -> None:
+    """Bring the database schema to this release."""
+    settings = settings_of()
+    set_up_logs(settings)
+
+    async def work() -> int:
+        checks = part("bootstrap_checks")
+        async with part("bootstrap").database_of(settings) as url:
+            if check:
+                state = await checks.database_state(url)
+                console().print(f"the schema is {state}")
+                return exit_codes.DONE if state == "current" else exit_codes.FAILED
+            done = await checks.migrate_database(url)
+            console().print("the schema is now that of this release" if done else "there was nothing to do")
+            return exit_codes.DONE
+
+    ctx.exit(asyncio.run(work()))
+
+
+@click.command()
+@click.option("--settings", "only_settings", is_flag=True, help="List every setting.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def doctor(ctx: click.Context, only_settings: bool, as_json: bool) -> None:
+    """Say what is wrong with this set-up and how to mend it."""
+    settings = settings_of()
+    if only_settings:
+        rows = [[name, default, about] for name, default, about in described()]
+        if as_json:
+            print_json([{"name": r[0], "default": r[1], "about": r[2]} for r in rows])
+        else:
+            print_table(["setting", "default", "meaning"], rows)
+        return
+    found: list[dict[str, Any]] = asyncio.run(part("bootstrap_checks").report(settings))
+    if as_json:
+        print_json(found)
+    else:
+        print_table(
+            ["", "what", "found", "do"], [["✓" if f["ok"] else "✗", f["what"], f["found"], f["advice"]] for f in found]
+        )
+    ctx.exit(exit_codes.DONE if all(entry["ok"] for entry in found) else exit_codes.FAILED)
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    print(metadata.version("interplay"))
