@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.architecture.source_tree import ROOT, expect_none
 
-SCOPE = re.compile(r"[a-z]+:(read|write|admin)")
+SCOPE = re.compile(r"[a-z]+:[a-z]+")
 METHODS = {"get", "put", "post", "patch", "delete", "head"}
 Operation = dict[str, Any]
 

@@ -27,6 +27,7 @@ def make_api(platform: Platform | None) -> FastAPI:
         description="Compose any models into flows, run them durably, and steer the runs.",
         docs_url="/docs",
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
     )
     for group in (flows, runs, others):
         app.include_router(group.router)
