@@ -35,8 +35,8 @@ def check(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
         if not as_json:
             for problem in problems:
                 console().print(render(problem, file.text), markup=False)
-            count = len(problems)
-            console().print(f"{path}: {'ok' if not problems else f'{count} problem{"s"[: count > 1]}'}")
+            counted = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}" if problems else "ok"
+            console().print(f"{path}: {counted}")
     if as_json:
         print_json(found)
     ctx.exit(exit_codes.FAILED if failed else exit_codes.DONE)

@@ -65,9 +65,8 @@ def show(run: str, as_json: bool) -> None:
     for line in draw(view):
         out.print(line, markup=False)
     out.print(f"critical path: {' → '.join(view['critical_path']) or 'none'}")
-    out.print(
-        f"wall {duration(view['wall_seconds'])}, busy {duration(view['busy_seconds'])}, parallelism {view['parallelism']:.2f}"
-    )
+    wall, busy = duration(view["wall_seconds"]), duration(view["busy_seconds"])
+    out.print(f"wall {wall}, busy {busy}, parallelism {view['parallelism']:.2f}")
     if view["status"] == "succeeded":
         out.print(value_text(view["output"]), markup=False)
 
