@@ -233,7 +233,11 @@ def openapi_document() -> str:
 
 def pages() -> dict[Path, str]:
     """What each page must hold."""
-    made = {"flows.md": flows_page(), "settings.md": settings_page(), "openapi.json": openapi_document()}
+    made = {
+        "flows.md": flows_page(),
+        "openapi.json": openapi_document(),
+        "settings.md": settings_page(),
+    }
     return {REFERENCE / name: text.rstrip() + "\n" for name, text in made.items()}
 
 

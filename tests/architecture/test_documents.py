@@ -6,8 +6,12 @@ Why: a reader who meets one dead link stops trusting the other pages.
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
+
+from interplay.cli.main import cli
 from tests.architecture.conftest import MakeTree
 from tests.architecture.source_tree import ROOT, SourceTree, expect_none
 
@@ -78,12 +82,54 @@ def missing_files(tree: SourceTree) -> list[str]:
     ]
 
 
+def invocations(text: str) -> list[list[str]]:
+    """Each `interplay ...` that a document shows in a shell block, as arguments."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("interplay ")]
+
+
+def wrong_usage(arguments: list[str]) -> str | None:
+    """What the command would say to these arguments, or None. Nothing is run."""
+    group: click.Command = cli
+    context = click.Context(cli, info_name="interplay")
+    try:
+        while isinstance(group, click.Group):
+            name, found, arguments = group.resolve_command(context, arguments)
+            assert found is not None
+            group, context = found, click.Context(found, context, name)
+        group.make_context(context.info_name, list(arguments))
+    except click.MissingParameter as wrong:
+        return wrong.format_message()
+    except click.BadParameter:
+        return None  # a placeholder such as FLOW.yaml stands where a file must be
+    except click.UsageError as wrong:
+        return wrong.format_message()
+    return None
+
+
+def wrong_commands(tree: SourceTree) -> list[str]:
+    return [
+        f"{path}: shows `interplay {' '.join(arguments)}`: {wrong}"
+        for path, text in documents(tree).items()
+        if path != "docs/reference/commands.md"
+        for arguments in invocations(text)
+        if (wrong := wrong_usage(arguments))
+    ]
+
+
 class TestDocuments:
     def test_their_links_lead_somewhere(self, tree: SourceTree) -> None:
         expect_none(dead_links(tree))
 
     def test_the_make_targets_they_name_exist(self, tree: SourceTree) -> None:
         expect_none(unknown_targets(tree))
+
+
+class TestCommandsInDocuments:
+    def test_they_are_commands_that_exist(self, tree: SourceTree) -> None:
+        assert invocations((ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8"))
+        expect_none(wrong_commands(tree))
 
 
 class TestMap:
@@ -132,6 +178,12 @@ class TestTheseRulesCanFail:
     def test_a_file_that_is_gone_is_found(self, made_up: MakeTree) -> None:
         tree = made_up({"ARCHITECTURE.md": "see `core/a.py` and `core/b.py`", "src/interplay/core/a.py": ""})
         assert len(missing_files(tree)) == 1
+
+    def test_a_wrong_command_is_found(self) -> None:
+        assert wrong_usage(["runs", "list"]) is None
+        assert wrong_usage(["runs", "lost"])
+        assert wrong_usage(["runs", "fork", "RUN", "--from", "x"])
+        assert wrong_usage(["runs", "fork", "RUN"])
 
     def test_an_unknown_target_is_found(self, made_up: MakeTree) -> None:
         tree = made_up({"Makefile": "up: ## x\n", "a.md": "make sure, then `make up`, then `make haste`"})
