@@ -20,7 +20,7 @@ from interplay.adapters.memory.secret_store import MemorySecretStore
 from interplay.adapters.openai_http.provider import OpenAIProviders
 from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.connection import Database
-from interplay.adapters.postgres.embedded import EmbeddedPostgres
+from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_running
 from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoints, armed_from
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
@@ -113,10 +113,14 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def database_of(settings: Settings) -> AsyncIterator[str]:
-    """The URL of the database: the one that the settings name, or the embedded one, started and stopped here."""
-    if settings.database_url is not None:
-        yield settings.database_url
+async def database_of(settings: Settings, *, share: bool = True) -> AsyncIterator[str]:
+    """The URL of the database: the one that the settings name, or the embedded one, started and stopped here.
+
+    `share`: the one that another process of this home runs will do.
+    """
+    url = settings.database_url or (url_of_running(settings.home / "postgres") if share else None)
+    if url is not None:
+        yield url
         return
     embedded = EmbeddedPostgres(settings.home / "postgres")
     url = await embedded.start()

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
         description="Private hosts or ranges that outgoing calls may reach, with commas: `10.0.0.0/8,localhost`.",
     )
     pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The pool of a worker.")
+    workers: int = Field(1, ge=0, le=1, description="Workers inside `interplay up`; 0 leaves runs to others.")
     worker_capacity: int = Field(1000, ge=1, le=100_000, description="Runs that one worker holds at once.")
     lease_seconds: float = Field(10.0, ge=0.2, le=600, description="How long a worker is believed alive unheard.")
     takeover_budget: int = Field(5, ge=0, le=100, description="Lost workers after which a run is dead.")

@@ -21,9 +21,10 @@ LATER = ("gateway", "ingester", "scheduler", "recorder")
 @click.command()
 @click.option("--port", type=int, help="The port; 8080 when left out, 0 for any free one.")
 @click.option("--home", metavar="DIR", help="Where the data lives.")
-def up(port: int | None, home: str | None) -> None:
+@click.option("--workers", type=click.IntRange(0, 1), help="0: leave the runs to `interplay serve worker`.")
+def up(port: int | None, home: str | None, workers: int | None) -> None:
     """Start everything on this machine in one process; Ctrl-C drains."""
-    settings = settings_of(**{k: v for k, v in (("port", port), ("home", home)) if v is not None})
+    settings = settings_of(**{k: v for k, v in (("port", port), ("home", home), ("workers", workers)) if v is not None})
     set_up_logs(settings)
     asyncio.run(_up(settings))
 

@@ -44,8 +44,8 @@ async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIter
     listener = listen(settings.host, settings.port)
     try:
         async with (
-            database_of(settings) as url,
-            open_platform(settings, url, alone=settings.database_url is None) as platform,
+            database_of(settings, share=False) as url,
+            open_platform(settings, url, alone=settings.database_url is None and settings.workers > 0) as platform,
         ):
             await RegisterModels(platform.models).local(PROJECT)
             token = settings.key or token_of(home)
@@ -73,23 +73,25 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     tasks = [
-        asyncio.create_task(server._serve([listener])),
-        asyncio.create_task(machine.worker.run()),
         asyncio.create_task(keep_house(machine.platform, settings.retention_days)),
+        asyncio.create_task(server._serve([listener])),
     ]
+    if settings.workers:
+        tasks.append(asyncio.create_task(machine.worker.run()))
     try:
         async with asyncio.timeout(30.0):
-            await _started(server, machine.worker, tasks)
+            await _started(server, machine.worker if settings.workers else None, tasks)
         yield
     finally:
         machine.worker.stop()
         server.should_exit = True
-        tasks[2].cancel()
+        tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _started(server: uvicorn.Server, worker: Worker, tasks: list[asyncio.Task[None]]) -> None:
-    await worker.ready.wait()
+async def _started(server: uvicorn.Server, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:
+    if worker is not None:
+        await worker.ready.wait()
     while not server.started:
         for task in tasks:
             if task.done():

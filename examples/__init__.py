@@ -1,0 +1,1 @@
+"""Flows and small programs; the test suite runs them."""
