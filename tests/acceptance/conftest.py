@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,18 @@ class Installed:
                 process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    """The address that `interplay up` prints once it serves."""
+    said: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        if found:
+            return found.group()
+    raise AssertionError(f"it ended with {process.wait()} before it printed an address:\n{''.join(said)}")
 
 
 def pip(python: Path, *arguments: str) -> None:

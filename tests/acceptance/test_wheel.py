@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import zipfile
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.conftest import INSTALL_SECONDS, Installed
+from tests.acceptance.conftest import INSTALL_SECONDS, Installed, address_of
 
 pytestmark = pytest.mark.timeout(2 * INSTALL_SECONDS)
 
@@ -37,18 +36,6 @@ def flow(home: Path) -> Path:
     path = home / "greeting.yaml"
     path.write_text(FLOW, encoding="utf-8")
     return path
-
-
-def address_of(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
-    """The address that `interplay up` prints, and all that it said until then."""
-    said: list[str] = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line)
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
-        if found:
-            return found.group(), said
-    raise AssertionError(f"it ended with {process.wait()} before it printed an address:\n{''.join(said)}")
 
 
 def client_of(address: str, home: Path) -> httpx.Client:
@@ -103,7 +90,7 @@ class TestRun:
 class TestUp:
     def test_it_gets_ready_serves_a_run_and_ends_on_ctrl_c(self, installed: Installed, home: Path) -> None:
         with installed.started(home, "up", "--port", "0") as process:
-            address, _ = address_of(process)
+            address = address_of(process)
             with client_of(address, home) as client:
                 assert client.get("/readyz").status_code == 200
                 saved = client.put("/api/v1/flows/greeting", json={"source": FLOW})
@@ -119,7 +106,7 @@ class TestUp:
     def test_it_keeps_what_it_has_over_a_restart(self, installed: Installed, home: Path) -> None:
         for expected in (404, 200):
             with installed.started(home, "up", "--port", "0") as process:
-                address, _ = address_of(process)
+                address = address_of(process)
                 with client_of(address, home) as client:
                     assert client.get("/api/v1/flows/greeting").status_code == expected
                     client.put("/api/v1/flows/greeting", json={"source": FLOW})
