@@ -55,6 +55,33 @@ def _secrets(value: Any, path: Path) -> Iterator[Path]:
             yield from _secrets(item, (*path, key))
 
 
+_SCHEMA_TYPES: Final = ("string", "number", "integer", "boolean", "object", "array", "null")
+
+
+def _chat(config: Config) -> Iterator[Finding]:
+    for message, expected in _schema_problems(config.get("schema")):
+        yield "schema", message, expected, None
+
+
+def _schema_problems(schema: Any) -> Iterator[tuple[str, str | None]]:
+    """What a JSON Schema says wrong about types; the rest is the model's server to judge."""
+    if not isinstance(schema, dict):
+        return
+    kinds = schema.get("type")
+    for kind in kinds if isinstance(kinds, list) else [kinds]:
+        if kind is not None and kind not in _SCHEMA_TYPES:
+            yield f"{kind!r} is no type of JSON Schema", f"one of {', '.join(_SCHEMA_TYPES)}"
+    properties = schema.get("properties")
+    if properties is not None and not isinstance(properties, dict):
+        yield "`properties` is no mapping", "names and their schemas"
+        return
+    missing = [name for name in schema.get("required") or () if name not in (properties or {})]
+    if missing and properties:
+        yield f"`required` names {missing[0]!r}, which is no property", f"some of {', '.join(properties)}"
+    for inner in [*(properties or {}).values(), schema.get("items")]:
+        yield from _schema_problems(inner)
+
+
 def _address(config: Config) -> Iterator[Finding]:
     url = config.get("url")
     if isinstance(url, str) and "$" not in url and not _ADDRESS.match(url):
@@ -83,8 +110,6 @@ def _approval(config: Config) -> Iterator[Finding]:
     if "otherwise" in config and "within" not in config:
         yield "otherwise", "`otherwise` has no meaning without `within`", "`within`: how long they have", None
     who = config.get("who")
-    if isinstance(who, str) and "$" not in who:
-        yield "who", f"{who!r} stands here", "a list of people or groups", f"Write [{who}]."
     quorum = config.get("quorum")
     if isinstance(who, list) and not who:
         yield "who", "nobody may decide", "at least one person or group", None
@@ -128,6 +153,7 @@ def _mapping(config: Config) -> Iterator[Finding]:
 def _alternatives(config: Config) -> Iterator[Finding]:
     if config.get("steps") == {}:
         yield "steps", "there are no steps inside", "at least one step", None
+    yield from _chat(config)
     if config.get("combine", "vote") != "judge" and "judge" in config:
         yield "judge", "`judge` goes with `combine: judge`", None, None
     if config.get("stop_early") and config.get("combine", "vote") != "vote":
@@ -135,6 +161,7 @@ def _alternatives(config: Config) -> Iterator[Finding]:
 
 
 _CHECKS: Final[Mapping[str, Callable[[Config], Iterator[Finding]]]] = {
+    "chat": _chat,
     "http": _address,
     "emit": _address,
     "classify": _labels,

@@ -13,9 +13,21 @@ from interplay.core.flows.plan import Evaluable, Plan, ScopePlan, StepPlan
 from interplay.core.flows.problems import InvalidFlow, Problem, in_order
 from interplay.core.flows.scopes import Compiler, dependencies, mentioned_by, order, scope_plan
 from interplay.core.flows.source import Path, Source
-from interplay.core.flows.types import ANY, NUMBER, OBJECT, STRING, Type, TypeProblem, fits, object_of, parse_type
-from interplay.core.flows.values import Literal, Record, Rendered, Sequence, tolerance
+from interplay.core.flows.types import (
+    ANY,
+    NUMBER,
+    OBJECT,
+    STRING,
+    Type,
+    TypeProblem,
+    fits,
+    object_of,
+    parse_type,
+    with_article,
+)
+from interplay.core.flows.values import Literal, Record, Rendered, Sequence, ValueProblem, step_into, tolerance
 
+Typed = tuple[Evaluable, Type]
 DEFAULT_DEADLINE: Final = 86_400.0  # seconds
 DEFAULT_MAX_STEPS: Final = 10_000
 RUN_TYPE: Final = object_of(id=STRING, started_at=NUMBER)
@@ -88,9 +100,9 @@ class FlowCompiler(Compiler):
         unread = {broken[-1]: ANY for broken in self.source.broken if broken[:-1] == path}
         outer = {**outer, **{str(name): kind for name, kind in unread.items()}}
         mentions = {name: mentioned_by(step, known) - {name} for name, step in steps.items()}
-        for name, step in steps.items():
-            if name in mentioned_by(step, known) and name not in outer:
-                self.say("cycle", f"{name} refers to itself", (*path, name))
+        circular = {name for name, step in steps.items() if name in mentioned_by(step, known) and name not in outer}
+        for name in sorted(circular):
+            self.say("cycle", f"{name} refers to itself", (*path, name))
         ordered, cycle = order(steps, mentions)
         if cycle:
             self.say("cycle", f"these steps wait for each other: {' → '.join(cycle)}", (*path, cycle[0]))
@@ -99,7 +111,7 @@ class FlowCompiler(Compiler):
         plans: dict[str, StepPlan] = {}
         for name in ordered:
             names = {**outer, **types}
-            if name not in outer:
+            if name not in outer and name not in circular:
                 names.pop(name, None)
             plans[name], types[name] = self.step(name, steps[name], (*path, name), names, steps)
         return scope_plan({name: plans[name] for name in steps}, None), types
@@ -125,7 +137,8 @@ class FlowCompiler(Compiler):
         if policy.on_error.action == "use":
             fallback, used = self.value(policy.on_error.use, (*path, "on_error", "use"), names)
             if not fits(used, result):
-                self.say("type", f"the value used instead is {used}", (*path, "on_error", "use"), str(result))
+                message = f"the value used instead is {with_article(used)}"
+                self.say("type", message, (*path, "on_error", "use"), with_article(result))
         extra = [part for part in (when, limit_key, fallback) if part is not None]
         parts = [*values.values(), *extra, *composite_parts(composite)]
         needs, tolerates = dependencies(step, parts, siblings, self, path)
@@ -167,7 +180,7 @@ class FlowCompiler(Compiler):
             value, types["value"] = self.value(dict(config), path, names)
             return {"value": value}
         within = {
-            name: self.value(raw, (*path, "with", name), names)[0] for name, raw in (config.get("with") or {}).items()
+            name: self.value(raw, (*path, "with", name), names) for name, raw in (config.get("with") or {}).items()
         }
         values: dict[str, Evaluable] = {
             name: Literal(value) for name, value in kind.defaults.items() if name not in config
@@ -194,15 +207,25 @@ class FlowCompiler(Compiler):
                 self.model(str(default), kind.fields[name].task, path)
         return values
 
-    def text(self, raw: str, path: Path, names: Mapping[str, Type], within: Mapping[str, Evaluable]) -> Evaluable:
+    def text(self, raw: str, path: Path, names: Mapping[str, Type], within: Mapping[str, Typed]) -> Evaluable:
+        """A template. Its fields are checked as far as anybody knows them."""
         # a template sees `with`, `inputs`, and what a composing kind adds (an item, index, carry, answers)
         added = frozenset({"inputs", *self.added}) & frozenset(names)
         template = self.template(raw, path, added | frozenset(within), frozenset(names))
         if template is None:
             return Literal("")
-        return Rendered(template, within, added)
+        for root, *fields in sorted(template.paths):
+            kind, shown = within[root][1] if root in within else names.get(root, ANY), root
+            try:
+                for field in fields:
+                    kind, shown = step_into(kind, field, shown), f"{shown}.{field}"
+            except ValueProblem as wrong:
+                message = wrong.message.replace("$", "", 1)
+                meant = wrong.suggestion.replace("$", "", 1) if wrong.suggestion else None
+                self.say("template", f"in the template, {message}", path, wrong.expected, meant)
+        return Rendered(template, {name: value for name, (value, _) in within.items()}, added)
 
-    def _messages(self, raw: Any, path: Path, names: Mapping[str, Type], within: Mapping[str, Evaluable]) -> Evaluable:
+    def _messages(self, raw: Any, path: Path, names: Mapping[str, Type], within: Mapping[str, Typed]) -> Evaluable:
         items: list[Evaluable] = []
         for place, message in enumerate(raw):
             content = message.get("content")

@@ -196,7 +196,7 @@ def _by_models(
     compiler: FlowCompiler, config: Mapping[str, Any], path: Path, names: Mapping[str, Type]
 ) -> tuple[ScopePlan, dict[str, Type]]:
     """The same question to each model: a chat step for each, under the model's alias."""
-    if "prompt" not in config and "messages" not in config:
+    if config.get("models") and "prompt" not in config and "messages" not in config:
         compiler.say("missing", "`models` need a prompt", path, "`prompt` or `messages`")
     shared = {name: value for name, value in config.items() if name in _ANSWERING}
     chat = KINDS["chat"]

@@ -13,7 +13,7 @@ from interplay.core.flows.kinds import Field, Form, Kind
 from interplay.core.flows.policies import Reporter
 from interplay.core.flows.source import Path, Source
 
-_FILE: Final = re.compile(r"[\w][\w./-]*\.(?:md|txt|jinja|j2)")
+_FILE: Final = re.compile(r"[\w./][\w./-]*\.(?:md|txt|jinja|j2)")
 _ROLES: Final = ("system", "user", "assistant", "tool", "developer")
 ReadFile = Callable[[str], str]
 
@@ -63,7 +63,8 @@ class FieldReader:
             return None
 
     def _wrong_shape(self, value: Any, path: Path, expected: str, suggestion: str | None = None) -> None:
-        self._reporter.say("shape", f"{described(value)} stands here", path, expected=expected, suggestion=suggestion)
+        message = f"{described(value)} stands here"
+        self._reporter.say("shape", message, path, expected=expected, suggestion=suggestion, at_key=value is None)
 
     def _stands_for(self, path: Path, name: str) -> None:
         place = self._source.places.get(path)
@@ -181,7 +182,7 @@ class FieldReader:
         name = value.strip()
         if not _FILE.fullmatch(name):
             return value
-        if self._read_file is None or ".." in name.split("/"):
+        if self._read_file is None or ".." in name.split("/") or name.startswith("/"):
             message = f"the prompt file {name!r} cannot be read here"
             advice = "Write the prompt into the flow instead."
             self._reporter.say("file", message, path, expected="a file beside the flow", suggestion=advice)

@@ -21,7 +21,13 @@ from interplay.core.flows.types import TypeProblem, mismatch, parse_type
 
 FLOW_KEYS: Final = ("flow", "about", "inputs", "steps", "output", "deadline", "max_steps")
 INPUT_KEYS: Final = frozenset({"type", "enum", "items", "fields", "schema", "default", "about"})
-RESERVED: Final = frozenset({"inputs", "run", "carry", "index", "secret", "first", "has", "true", "false", "null"})
+RESERVED: Final = frozenset(
+    {"inputs", "run", "carry", "index", "secret", "first", "has", "true", "false", "null", "in"}
+)
+_CEL_WORDS: Final = frozenset(
+    {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"}
+    | {"namespace", "return", "var", "void", "while"}
+)
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FLOW_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
 
@@ -179,7 +185,8 @@ class _Parser:
     def _check_id(self, name: str, path: Path, what: str, *, at_key: bool = True) -> None:
         if not _NAME.fullmatch(name):
             expected = "letters, digits and `_`, beginning with a letter"
-            fixed = re.sub(r"\W+", "_", name)
+            fixed = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "step"
+            fixed = fixed if _NAME.fullmatch(fixed) else f"step_{fixed}"
             self.say(
                 "id",
                 f"{name!r} cannot name {what}",
@@ -188,14 +195,13 @@ class _Parser:
                 suggestion=f"Call it {fixed!r}.",
                 at_key=at_key,
             )
-        elif name in RESERVED:
+        elif name in RESERVED | _CEL_WORDS:
             self.say("id", f"{name!r} is a reserved name", path, expected="another name", at_key=at_key)
 
     def _step(self, body: Any, path: Path) -> Step | None:
         if not isinstance(body, dict):
-            self.say(
-                "shape", f"{described(body)} stands here", path, expected="a mapping with one kind, such as `chat:`"
-            )
+            expected = "a mapping with one kind, such as `chat:`"
+            self.say("shape", f"{described(body)} stands here", path, expected=expected, at_key=body is None)
             return None
         kinds = [key for key in body if key in KINDS or key in LATER]
         for key in body:

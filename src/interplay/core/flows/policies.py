@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from interplay.core.failures import CODES
+from interplay.core.errors import near_names
+from interplay.core.failures import CODES, RETRYABLE
 from interplay.core.flows.durations import EXPECTED, parse_duration
 from interplay.core.flows.ir import Budget, Join, Limit, OnError, Policy, Retry, Timeout
 from interplay.core.flows.source import Path
@@ -47,19 +48,25 @@ class PolicyReader:
                 made[name] = read
         return Policy(**made)
 
-    def _wrong(self, name: str, value: Any, expected: str) -> None:
-        self._reporter.say("policy", f"{value!r} is no {name}", (*self._path, name), expected=expected)
+    def _wrong(self, name: str, value: Any, expected: str, part: str | None = None) -> None:
+        path = (*self._path, name) if part is None else (*self._path, name, part)
+        message = (
+            f"{value!r} is no {'error code' if part == 'on' else part or name}"
+            if value is not None
+            else "nothing stands here"
+        )
+        self._reporter.say("policy", message, path, expected=expected)
 
     def _keys(self, name: str, value: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in value:
             if key not in known:
                 self._reporter.unknown_key(key, (*self._path, name), known, name)
 
-    def _seconds(self, name: str, value: Any) -> float | None:
+    def _seconds(self, name: str, value: Any, part: str | None = None) -> float | None:
         try:
             return parse_duration(value)
         except ValueError:
-            self._wrong(name, value, EXPECTED)
+            self._wrong(name, value, EXPECTED, part)
             return None
 
     def _when(self, value: Any) -> str | None:
@@ -96,17 +103,18 @@ class PolicyReader:
         made: dict[str, Any] = {}
         most = value.get("max", 3)
         if not isinstance(most, int) or isinstance(most, bool) or not 0 <= most <= MOST_RETRIES:
-            self._wrong("retry", most, f"a count from 0 to {MOST_RETRIES}")
+            self._wrong("retry", most, f"a count from 0 to {MOST_RETRIES}", "max" if "max" in value else None)
         else:
             made["max"] = most
         for key in ("backoff", "max_backoff"):
-            if key in value and (seconds := self._seconds("retry", value[key])) is not None:
+            if key in value and (seconds := self._seconds("retry", value[key], key)) is not None:
                 made[key] = seconds
         if "on" in value:
             codes = [value["on"]] if isinstance(value["on"], str) else value["on"]
             unknown = [code for code in codes if code not in CODES] if isinstance(codes, list) else [codes]
             if unknown:
-                self._wrong("retry", unknown[0], f"some of {', '.join(sorted(CODES))}")
+                near = near_names(str(unknown[0]), CODES) or sorted(RETRYABLE)
+                self._wrong("retry", unknown[0], f"error codes such as {', '.join(near)}", "on")
             else:
                 made["on"] = tuple(codes)
         return Retry(**made)
@@ -117,7 +125,7 @@ class PolicyReader:
             return Timeout(attempt=seconds) if seconds is not None else None
         known = ("attempt", "total", "first_token", "idle")
         self._keys("timeout", value, known)
-        made = {key: self._seconds("timeout", value[key]) for key in known if key in value}
+        made = {key: self._seconds("timeout", value[key], key) for key in known if key in value}
         return Timeout(**made)
 
     def _cache(self, value: Any) -> float | None:
@@ -130,10 +138,10 @@ class PolicyReader:
         self._keys("budget", value, ("usd", "tokens"))
         usd, tokens = value.get("usd"), value.get("tokens")
         if usd is not None and (not isinstance(usd, int | float) or isinstance(usd, bool) or usd < 0):
-            self._wrong("budget", usd, "US dollars, 0 or more")
+            self._wrong("budget", usd, "US dollars, 0 or more", "usd")
             usd = None
         if tokens is not None and (not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0):
-            self._wrong("budget", tokens, "a number of tokens, 0 or more")
+            self._wrong("budget", tokens, "a number of tokens, 0 or more", "tokens")
             tokens = None
         return Budget(float(usd) if usd is not None else None, tokens)
 
@@ -144,8 +152,8 @@ class PolicyReader:
         self._keys("limit", value, ("key", "concurrency"))
         most = value.get("concurrency", 1)
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-            self._wrong("limit", most, "a concurrency of 1 or more")
-            return None
+            self._wrong("limit", most, "1 or more", "concurrency")
+            most = 1
         return Limit(value["key"], most)
 
     def _on_error(self, value: Any) -> OnError | None:

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from interplay.core.errors import near_names
+from interplay.core.flows.expression_text import blank, dotted
 from interplay.core.flows.expressions import (
     AnyExpression,
     ExpressionProblem,
     compile_expression,
 )
 from interplay.core.flows.ir import Step
+from interplay.core.flows.kinds import KINDS, Form
 from interplay.core.flows.plan import Evaluable, ScopePlan, StepPlan
-from interplay.core.flows.problems import Problem
+from interplay.core.flows.problems import Place, Problem
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.templates import TemplateProblem, TextTemplate, compile_template
-from interplay.core.flows.types import ANY, Type, fits, with_article
-from interplay.core.flows.values import REFERENCE, ValueProblem, compile_value, tolerance, unknown_name
+from interplay.core.flows.types import ANY, Type, fits, type_of_value, with_article
+from interplay.core.flows.values import REFERENCE, ValueProblem, compile_value, expressions_in, tolerance, unknown_name
 
 
 class Compiler:
@@ -39,8 +41,9 @@ class Compiler:
         column: int = 0,
     ) -> None:
         place = self.source.place(path)
-        if column and place.line:
-            place = type(place)(place.file, place.line, place.column + column)
+        inner = self.source.inner.get(path)
+        if column and place.line and inner is not None:
+            place = Place(place.file, place.line, place.column + column + inner)
         shown = ".".join(str(part) for part in path)
         self.problems.append(Problem(code, message, shown, place, expected, suggestion))
 
@@ -52,7 +55,14 @@ class Compiler:
         value, kind = compile_value(raw, names, lambda wrong, within: self._tell(wrong, (*path, *within)))
         if len(self.problems) == told and not fits(kind, wanted):
             shown = f"{raw} is" if isinstance(raw, str) and raw.startswith("$") else "this is"
-            self.say("type", f"{shown} {with_article(kind)}", path, with_article(wanted))
+            plain = isinstance(raw, str) and "$" not in raw
+            advice = f"Write [{raw}]." if plain and wanted.kind == "list" else None
+            self.say("type", f"{shown} {with_article(kind)}", path, with_article(wanted), advice)
+        elif isinstance(raw, list) and wanted.items is not None:
+            for place, item in enumerate(raw):
+                found = type_of_value(item)
+                if not (isinstance(item, str) and "$" in item) and not fits(found, wanted.items):
+                    self.say("type", f"this is {with_article(found)}", (*path, place), with_article(wanted.items))
         return value, kind
 
     def expression(
@@ -72,7 +82,8 @@ class Compiler:
 
     def _tell(self, wrong: Exception, path: Path) -> None:
         if isinstance(wrong, ExpressionProblem):
-            self.say("expression", f"the expression does not compile: {wrong.message}", path, column=wrong.column)
+            message = f"the expression does not compile: {wrong.message}"
+            self.say("expression", message, path, column=wrong.column)
         elif isinstance(wrong, ValueProblem):
             self.say("reference", wrong.message, path, wrong.expected, wrong.suggestion)
 
@@ -103,7 +114,7 @@ class Compiler:
 
     def model(self, alias: str, task: str | None, path: Path) -> None:
         """An alias that is known to the project, and does what is asked of it."""
-        if self.models is None or "$" in alias:
+        if self.models is None or "$" in alias or not alias:
             return
         found = self.models.get(alias)
         if found is None:
@@ -171,11 +182,12 @@ def mentioned(raw: Any, known: frozenset[str]) -> frozenset[str]:
     """The sibling steps that a raw value may name: a superset, for ordering before anything has a type."""
     found: set[str] = set()
     if isinstance(raw, str):
-        if "$" in raw or raw:
-            for match in REFERENCE.finditer(raw):
-                found.add(match[1])
-            if "${" in raw:
-                found.update(_words(raw))
+        reference = REFERENCE.fullmatch(raw)
+        if reference is not None:
+            found.add(reference[1])
+        elif "${" in raw and not raw.startswith("$$"):
+            for expression in expressions_in(raw):
+                found |= named_in(expression)
     elif isinstance(raw, dict):
         for value in raw.values():
             found |= mentioned(value, known)
@@ -190,34 +202,31 @@ def mentioned(raw: Any, known: frozenset[str]) -> frozenset[str]:
 def mentioned_by(step: Step, known: frozenset[str]) -> frozenset[str]:
     """The siblings that a step may name anywhere."""
     policy = step.policy
-    found = set(mentioned(step.config, known)) | (set(policy.after) & known)
-    for text in (policy.when, step.config.get("until"), step.config.get("accept")):
-        if isinstance(text, str):
-            found |= _words(text) & known
+    found = set(policy.after) & known
+    fields = KINDS[step.kind].fields
+    for name, value in step.config.items():
+        form = fields[name].form if name in fields else Form.VALUE
+        if form is Form.CEL:
+            found |= named_in(str(value)) & known
+        elif form is Form.MESSAGES and isinstance(value, list):
+            parts = [{k: v for k, v in message.items() if k != "content"} for message in value]
+            found |= mentioned(parts, known)
+        elif form in (Form.VALUE, Form.WITH, Form.STEPS, Form.MODEL):
+            found |= mentioned(value, known)
+    inner = step.config.get("steps") if step.kind != "set" else None
+    if isinstance(inner, dict):
+        found -= set(inner)
+    if policy.when is not None:
+        found |= named_in(policy.when) & known
     found |= mentioned(policy.on_error.use, known)
     if policy.limit is not None:
         found |= mentioned(policy.limit.key, known)
-    inner = step.config.get("steps")
-    if isinstance(inner, dict) and step.kind != "set":
-        found -= {name for name in inner if name not in known}
     return frozenset(found)
 
 
-def _words(text: str) -> set[str]:
-    import_free = text.replace("?", " ")
-    word, found = "", set()
-    previous = ""
-    for letter in import_free + " ":
-        if letter.isalnum() or letter == "_":
-            word += letter
-            continue
-        if word and previous != ".":
-            found.add(word)
-        if word:
-            previous = ""
-        word = ""
-        previous = letter if not letter.isspace() else previous
-    return found
+def named_in(expression: str) -> frozenset[str]:
+    """The names that an expression may refer to."""
+    return frozenset(root for root, _, _ in dotted(blank(expression)))
 
 
 def scope_plan(plans: Mapping[str, StepPlan], output: Evaluable | None) -> ScopePlan:

@@ -9,7 +9,7 @@ written as JSON.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
@@ -99,14 +99,17 @@ def _is_number(value: Any) -> bool:
 
 
 class TextTemplate:
-    """A compiled template. `roots` are the names that it needs."""
+    """A compiled template. `roots` are the names that it needs, `paths` the fields of them that must be there."""
 
-    __slots__ = ("_template", "roots", "source")
+    __slots__ = ("_template", "paths", "roots", "source")
 
-    def __init__(self, source: str, template: Template, roots: frozenset[str]) -> None:
+    def __init__(
+        self, source: str, template: Template, roots: frozenset[str], paths: frozenset[tuple[str, ...]]
+    ) -> None:
         self.source = source
         self._template = template
         self.roots = roots
+        self.paths = paths
 
     def render(self, names: Mapping[str, Any]) -> str:
         """Raises StepFailure (`expression`) in words."""
@@ -157,13 +160,39 @@ def compile_template(source: str) -> TextTemplate:
     try:
         tree = environment.parse(source)
         roots = frozenset(find_undeclared_variables(tree)) - {"range"}
+        paths = frozenset(path for path in _paths(tree, False) if path[0] in roots)
         _guard(tree)
         template = environment.from_string(tree)
     except TemplateSyntaxError as wrong:
         raise _syntax(wrong) from None
     except (RecursionError, SyntaxError):
         raise TemplateProblem("the template is nested too deeply") from None
-    return TextTemplate(source, template, roots)
+    return TextTemplate(source, template, roots, paths)
+
+
+def _paths(node: nodes.Node, tolerant: bool) -> Iterator[tuple[str, ...]]:
+    """The dotted names of a template, but for those behind `default` or `is defined`."""
+    chain = _chain(node)
+    if chain is not None:
+        if not tolerant:
+            yield chain
+        return
+    if isinstance(node, nodes.Filter | nodes.Test):
+        tolerant = tolerant or node.name in ("default", "d", "defined", "undefined")
+    for child in node.iter_child_nodes():
+        yield from _paths(child, tolerant)
+
+
+def _chain(node: nodes.Node) -> tuple[str, ...] | None:
+    if isinstance(node, nodes.Name):
+        return (node.name,)
+    if isinstance(node, nodes.Getattr):
+        before = _chain(node.node)
+        return (*before, node.attr) if before is not None else None
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+        before = _chain(node.node)
+        return (*before, node.arg.value) if before is not None else None
+    return None
 
 
 def _guard(tree: nodes.Template) -> None:

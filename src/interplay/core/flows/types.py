@@ -121,7 +121,7 @@ def type_of_schema(schema: Any) -> Type:
         if not isinstance(properties, dict):
             return OBJECT
         fields = {str(name): type_of_schema(inner) for name, inner in properties.items()}
-        open_ended = schema.get("additionalProperties", True) is not False
+        open_ended = bool(schema.get("additionalProperties", False))  # what is not named is most likely a slip
         sure = frozenset(schema.get("required", ())) & frozenset(fields)
         return Type("object", None, fields, ("open",) if open_ended else (), sure)
     return Type(kind) if kind in ("string", "integer", "number", "boolean", "null") else ANY

@@ -10,6 +10,7 @@ import msgspec
 
 from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
+from interplay.core.flows.expression_text import blank
 from interplay.core.flows.expressions import ExpressionProblem, compile_expression
 from interplay.core.flows.plan import ABSENT, Evaluable, Names
 from interplay.core.flows.source import Path
@@ -18,7 +19,6 @@ from interplay.core.flows.types import ANY, NUMBER, STRING, Type, list_of, type_
 
 REFERENCE: Final = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_][\w-]*|\[\d+\])*)")
 _PART: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
-_INTERPOLATION: Final = re.compile(r"\$\{(.*?)\}", re.DOTALL)
 
 
 class ValueProblem(ValueError):
@@ -203,57 +203,72 @@ def _compile_text(raw: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]
         return Literal(raw), STRING
     if raw.startswith("$$"):
         return Literal(raw[1:]), STRING
-    if raw.startswith("${") and raw.rstrip().endswith("}") and _is_whole(raw.rstrip()):
-        return _expression(raw.rstrip()[2:-1], names)
-    found = REFERENCE.fullmatch(raw)
-    if found is not None:
+    if REFERENCE.fullmatch(raw) is not None:
         return compile_reference(raw, names)
     if raw.startswith("$") and not raw.startswith("${"):
         near = REFERENCE.match(raw)
-        suggestion = f'For a computed value write "${{ {raw.lstrip("$")} }}", for the text itself begin it with $$.'
-        raise ValueProblem(
-            f"{raw!r} is not a reference" + (f" (only {near[0]!r} is)" if near else ""),
-            "a reference such as $step.field",
-            suggestion,
-        )
-    if "${" in raw:
-        return _interpolated(raw, names), STRING
-    return Literal(raw), STRING
+        advice = "For the text itself begin it with $$."
+        if near is not None:
+            advice = f'For a computed value write "${{ {raw[1:]} }}". {advice}'
+        only = f" (only {near[0]!r} is)" if near else ""
+        raise ValueProblem(f"{raw!r} is not a reference{only}", "a reference such as $step.field", advice)
+    if "${" not in raw:
+        return Literal(raw), STRING
+    parts = _split(raw)
+    if len(parts) == 1 and parts[0][0]:
+        return _expression(parts[0][1], names, parts[0][2])
+    texts = [_expression(text, names, place)[0] if computed else Literal(text) for computed, text, place in parts]
+    return Interpolated(tuple(texts)), STRING
 
 
-def _is_whole(raw: str) -> bool:
-    """Whether `${` at the beginning is closed by the `}` at the end, and not before."""
-    depth, quote = 0, ""
-    for place, letter in enumerate(raw):
-        if quote:
-            quote = "" if letter == quote and raw[place - 1] != "\\" else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter == "{":
+def expressions_in(raw: str) -> list[str]:
+    """The expressions of a text with `${ … }` in it; none where one is not closed."""
+    try:
+        return [text for computed, text, _ in _split(raw) if computed]
+    except ValueProblem:
+        return []
+
+
+def _split(raw: str) -> list[tuple[bool, str, int]]:
+    """(whether it is an expression, its text, where it begins); `$${` stands for the text `${`."""
+    parts: list[tuple[bool, str, int]] = []
+    text, place = "", 0
+    stripped = raw.rstrip()
+    while place < len(raw):
+        if raw.startswith("$${", place):
+            text, place = text + "${", place + 3
+        elif raw.startswith("${", place):
+            end = _closing(raw, place + 2)
+            if text:
+                parts.append((False, text, place - len(text)))
+            parts.append((True, raw[place + 2 : end], place + 2))
+            text, place = "", end + 1
+            if place == len(stripped) and len(parts) == 1:
+                return parts
+        else:
+            text, place = text + raw[place], place + 1
+    return [*parts, (False, text, len(raw) - len(text))] if text else parts
+
+
+def _closing(raw: str, begin: int) -> int:
+    """The place of the `}` that ends the expression which begins there; braces in its texts do not count."""
+    bare, depth = blank(raw[begin:]), 0
+    for place, letter in enumerate(bare):
+        if letter == "{":
             depth += 1
         elif letter == "}":
+            if depth == 0:
+                return begin + place
             depth -= 1
-            if depth == 0 and place < len(raw) - 1:
-                return False
-    return depth == 0
+    raise ValueProblem("`${` is never closed", "a `}` behind the expression", "For the text itself write $${.")
 
 
-def _expression(source: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
-    expression = compile_expression(source, names)
+def _expression(source: str, names: Mapping[str, Type], begin: int) -> tuple[Evaluable, Type]:
+    try:
+        expression = compile_expression(source, names)
+    except ExpressionProblem as wrong:
+        raise ExpressionProblem(wrong.message, wrong.column + begin) from None
     return expression, expression.type
-
-
-def _interpolated(raw: str, names: Mapping[str, Type]) -> Evaluable:
-    parts: list[Evaluable] = []
-    place = 0
-    for found in _INTERPOLATION.finditer(raw):
-        if found.start() > place:
-            parts.append(Literal(raw[place : found.start()]))
-        parts.append(_expression(found[1], names)[0])
-        place = found.end()
-    if place < len(raw):
-        parts.append(Literal(raw[place:]))
-    return Interpolated(tuple(parts))
 
 
 def compile_reference(raw: str, names: Mapping[str, Type]) -> tuple[Reference, Type]:
@@ -266,12 +281,13 @@ def compile_reference(raw: str, names: Mapping[str, Type]) -> tuple[Reference, T
     parts = tuple(int(index) if index else field for field, index in _PART.findall(found[2]))
     kind, path = names[root], root
     for part in parts:
-        kind = _step_into(kind, part, path)
+        kind = step_into(kind, part, path)
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return Reference(raw, root, parts), kind
 
 
-def _step_into(kind: Type, part: str | int, path: str) -> Type:
+def step_into(kind: Type, part: str | int, path: str) -> Type:
+    """The type of a field or an item. Raises ValueProblem where there is none."""
     if kind.kind == "any":
         return ANY
     if isinstance(part, int):

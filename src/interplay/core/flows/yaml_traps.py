@@ -42,6 +42,7 @@ def explain(words: str, lines: Sequence[str], line: int, column: int, near: Sequ
     for number in near:
         if 0 <= number < len(lines):
             found = _tab(lines[number], number) or _expression(lines[number], number)
+            found = found or _index(lines[number], number)
             found = found or _sign(lines[number], number) or _plain(words, lines[number], number, line)
             if found is not None:
                 return found
@@ -87,6 +88,19 @@ def _expression(line: str, number: int) -> Trap | None:
     better = quoted(text)
     mended = line[:start] + better + line[start + len(text) :]
     return Trap("yaml_expression", message, number, start, f"Write {better}.", None, mended, len(better) - len(text))
+
+
+def _index(line: str, number: int) -> Trap | None:
+    """`{x: $list[0]}`: inside braces a bracket is YAML's."""
+    for found in re.finditer(r"\$[A-Za-z_][\w.-]*\[[\w.\[\]-]*\]", line):
+        start = found.start()
+        head = _ENTRY.match(line)
+        if _outside_quotes(line, found[0]) == start and (head is None or head.end() != start):
+            better = quoted(found[0])
+            mended = line[:start] + better + line[found.end() :]
+            message = "a reference with `[ ]` must be quoted inside braces and brackets"
+            return Trap("yaml_reference", message, number, start, f"Write {better}.", None, mended, 2)
+    return None
 
 
 def _sign(line: str, number: int) -> Trap | None:
