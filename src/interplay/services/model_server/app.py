@@ -24,6 +24,13 @@ _UNSUPPORTED = ("tools", "functions", "audio")
 
 def make_app(models: LocalModels) -> FastAPI:
     app = FastAPI(title="Interplay model server", lifespan=lambda _: _sweeping(models))
+    _add_operations(app, models)
+    _add_models(app, models)
+    return app
+
+
+def _add_operations(app: FastAPI, models: LocalModels) -> None:
+    """What operators ask for: health, counts, and errors in OpenAI's shape."""
     counts: dict[str, int] = {}
 
     @app.exception_handler(InterplayError)
@@ -54,6 +61,10 @@ def make_app(models: LocalModels) -> FastAPI:
         lines = [f"interplay_model_server_requests_total{{{key}}} {n}" for key, n in sorted(counts.items())]
         loaded = [f'interplay_model_loaded{{model="{m.model_id}"}} {int(m.state == "ready")}' for m in models.models()]
         return PlainTextResponse("\n".join([*lines, *loaded]) + "\n")
+
+
+def _add_models(app: FastAPI, models: LocalModels) -> None:
+    """What callers ask of models."""
 
     @app.get("/v1/models")
     async def listed() -> dict[str, Any]:
@@ -122,8 +133,6 @@ def make_app(models: LocalModels) -> FastAPI:
             label = max(scores, key=lambda name: scores[name])
             results.append({"label": label, "scores": scores, "confidence": scores[label]})
         return JSONResponse({"model": body["model"], "results": results})
-
-    return app
 
 
 @contextlib.asynccontextmanager
