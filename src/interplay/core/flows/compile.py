@@ -97,8 +97,8 @@ class FlowCompiler(Compiler):
     ) -> tuple[ScopePlan, dict[str, Type]]:
         """The plan of a scope and the types of what its steps give."""
         known = frozenset(steps)
-        unread = {broken[-1]: ANY for broken in self.source.broken if broken[:-1] == path}
-        outer = {**outer, **{str(name): kind for name, kind in unread.items()}}
+        unread: dict[str, Type] = {str(broken[-1]): ANY for broken in self.source.broken if broken[:-1] == path}
+        outer = {**outer, **unread}
         mentions = {name: mentioned_by(step, known) - {name} for name, step in steps.items()}
         circular = {name for name, step in steps.items() if name in mentioned_by(step, known) and name not in outer}
         for name in sorted(circular):
@@ -107,7 +107,7 @@ class FlowCompiler(Compiler):
         if cycle:
             self.say("cycle", f"these steps wait for each other: {' → '.join(cycle)}", (*path, cycle[0]))
             ordered = list(steps)
-        types: dict[str, Type] = dict.fromkeys(steps, ANY)
+        types: dict[str, Type] = {**unread, **dict.fromkeys(steps, ANY)}
         plans: dict[str, StepPlan] = {}
         for name in ordered:
             names = {**outer, **types}

@@ -219,15 +219,16 @@ def _by_models(
 
 
 def _common(types: list[Type]) -> Type:
-    """The fields that every alternative gives, with their type where all agree."""
+    """The fields that alternatives give, with their type where all agree; sure are those that every one has."""
     if not types or any(kind.kind != "object" or kind.fields is None for kind in types):
         return ANY
-    shared = set.intersection(*(set(kind.fields or {}) for kind in types))
     fields: dict[str, Type] = {}
-    for name in sorted(shared):
-        kinds = [(kind.fields or {})[name] for kind in types]
+    for name in dict.fromkeys(name for kind in types for name in kind.fields or {}):
+        kinds = [kind.fields[name] for kind in types if kind.fields and name in kind.fields]
         fields[name] = kinds[0] if all(kind == kinds[0] for kind in kinds) else _either(kinds)
-    return Type("object", None, fields, ("open",), frozenset(fields))
+    open_ended = any("open" in kind.enum for kind in types)
+    sure = frozenset.intersection(*(kind.sure or frozenset() for kind in types))
+    return Type("object", None, fields, ("open",) if open_ended else (), sure)
 
 
 def _either(kinds: list[Type]) -> Type:

@@ -102,9 +102,10 @@ class _Parser:
                 expected="lower-case letters, digits, `-`, `_` and `.`, such as support-answer",
             )
             name = "unnamed"
-        steps = self._mapping(data.get("steps"), ("steps",), "steps by their ids") if "steps" in data else {}
-        if not steps and "steps" not in data:
-            self.say("no_steps", "the flow has no steps", (), expected="`steps:` with at least one step")
+        steps = self._mapping(data.get("steps"), ("steps",), "steps by their ids")
+        if data.get("steps") in (None, {}):
+            at: Path = ("steps",) if "steps" in data else ()
+            self.say("no_steps", "the flow has no steps", at, expected="`steps:` with at least one step", at_key=True)
         flow = Flow(
             name,
             self._steps(steps, ("steps",)),
