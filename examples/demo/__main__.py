@@ -50,7 +50,13 @@ async def demo(rows: int) -> int:
 
 
 def start_worker(home: Path, number: int) -> Process:
-    return Process(f"worker-{number + 1}", ["serve", "worker"], home, INTERPLAY_LEASE_SECONDS=str(LEASE))
+    return Process(
+        f"worker-{number + 1}",
+        ["serve", "worker"],
+        home,
+        INTERPLAY_LEASE_SECONDS=str(LEASE),
+        INTERPLAY_WORKER_CAPACITY="32",
+    )
 
 
 async def install(home: Path) -> None:

@@ -11,17 +11,23 @@ from interplay.core.flows.source import read_yaml
 from interplay.core.models.registry import Connection, Deployment, Model, Registry
 from interplay.ports.model_registry import ModelRegistry
 
+
+def _here(model: str) -> Deployment:
+    """A model of this machine; what it cannot take at once waits in the worker, not in the model server."""
+    return Deployment("this-machine", model, concurrency=8)
+
+
 LOCAL: Final = Registry(
     {"this-machine": Connection("this-machine", kind="local", timeout=300.0)},
     {
         model.name: model
         for model in (
-            Model("small", "chat", (Deployment("this-machine", "smollm2-135m-instruct"),), "A very small chat model."),
-            Model("minilm", "embed", (Deployment("this-machine", "all-minilm-l6-v2"),), "384 numbers a text."),
-            Model("rerank", "rerank", (Deployment("this-machine", "minilm-maxsim"),), "Late interaction over minilm."),
-            Model("zero-shot", "classify", (Deployment("this-machine", "zero-shot-minilm"),), "Any labels."),
-            Model("vader", "classify", (Deployment("this-machine", "vader"),), "Sentiment of English text."),
-            Model("language", "classify", (Deployment("this-machine", "langid"),), "The language of a text."),
+            Model("small", "chat", (_here("smollm2-135m-instruct"),), "A very small chat model."),
+            Model("minilm", "embed", (_here("all-minilm-l6-v2"),), "384 numbers a text."),
+            Model("rerank", "rerank", (_here("minilm-maxsim"),), "Late interaction over minilm."),
+            Model("zero-shot", "classify", (_here("zero-shot-minilm"),), "Any labels."),
+            Model("vader", "classify", (_here("vader"),), "Sentiment of English text."),
+            Model("language", "classify", (_here("langid"),), "The language of a text."),
         )
     },
 )

@@ -1,0 +1,200 @@
+"""Leases, fenced claims, commits, the reaper, parking: what a worker may rely on."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from interplay.core.runs.events import EventKind, encode_value
+from interplay.core.runs.status import RunStatus
+from interplay.ports.run_queue import CommitBatch, Snapshot, WaitRow
+from tests.conformance.conftest import Stores, batch, claimed, new_id, new_run, row, worker
+
+
+async def expired(stores: Stores) -> UUID:
+    """A worker whose lease has run out."""
+    worker_id = await worker(stores, 0.05)
+    await asyncio.sleep(0.1)
+    return worker_id
+
+
+class TestLease:
+    async def test_it_is_renewed_while_it_lasts(self, stores: Stores) -> None:
+        assert (await stores.queue.renew(await worker(stores), 30.0)).alive
+
+    async def test_it_is_not_renewed_once_it_is_over(self, stores: Stores) -> None:
+        assert not (await stores.queue.renew(await expired(stores), 30.0)).alive
+
+    async def test_a_worker_without_a_lease_claims_nothing(self, stores: Stores) -> None:
+        await stores.runs.create([new_run()])
+        assert await stores.queue.claim(await expired(stores), "default", 10) == []
+
+    async def test_a_worker_without_a_lease_commits_nothing(self, stores: Stores) -> None:
+        worker_id = await worker(stores, 0.2)
+        run = await claimed(stores, worker_id)
+        await asyncio.sleep(0.3)
+        answer = await stores.queue.commit(worker_id, batch(run, row(run, 1)))
+        assert not answer.alive
+        assert await stores.runs.events(1, run.run_id) == []
+
+
+class TestClaim:
+    async def test_a_run_is_claimed_once(self, stores: Stores) -> None:
+        first, second = await worker(stores), await worker(stores)
+        await stores.runs.create([new_run() for _ in range(8)])
+        both = await asyncio.gather(stores.queue.claim(first, "default", 8), stores.queue.claim(second, "default", 8))
+        ids = [run.run_id for runs in both for run in runs]
+        assert len(ids) == len(set(ids)) == 8
+
+    async def test_priority_goes_before_age(self, stores: Stores) -> None:
+        low, high = new_run(), new_run(priority=5)
+        await stores.runs.create([low])
+        await stores.runs.create([high])
+        found = await stores.queue.claim(await worker(stores), "default", 2)
+        assert [run.run_id for run in found] == [high.run_id, low.run_id]
+
+    async def test_another_queue_is_left_alone(self, stores: Stores) -> None:
+        await stores.runs.create([new_run(queue="gpu")])
+        assert await stores.queue.claim(await worker(stores), "default", 2) == []
+
+    async def test_each_claim_raises_the_fence(self, stores: Stores) -> None:
+        first = await worker(stores)
+        run = await claimed(stores, first)
+        await stores.queue.retire(first)
+        again = (await stores.queue.claim(await worker(stores), "default", 1))[0]
+        assert again.fence > run.fence
+        assert again.takeovers == 0
+
+
+class TestCommit:
+    async def test_rows_and_the_end_become_durable_together(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        wanted = batch(run, row(run, 1), status=RunStatus.SUCCEEDED, output=encode_value(7))
+        answer = await stores.queue.commit(worker_id, wanted)
+        assert answer.changed == {run.run_id}
+        record = await stores.runs.get(1, run.run_id)
+        assert (record.status, record.seq, record.output) == (RunStatus.SUCCEEDED, 1, encode_value(7))
+
+    async def test_a_batch_sent_twice_is_there_once(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, row(run, 1)))
+        assert (await stores.queue.commit(worker_id, batch(run, row(run, 1, output="other")), resend=True)).alive
+        assert [event.body for event in await stores.runs.events(1, run.run_id)] == [row(run, 1).body]
+
+    async def test_an_end_sent_twice_is_told_by_its_standing(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        wanted = batch(run, row(run, 1), status=RunStatus.SUCCEEDED)
+        await stores.queue.commit(worker_id, wanted)
+        again = await stores.queue.commit(worker_id, wanted, resend=True)
+        assert again.changed == frozenset()
+        standing = (await stores.queue.standing([run.run_id]))[run.run_id]
+        assert (standing.status, standing.fence) == (RunStatus.SUCCEEDED, run.fence)
+
+    async def test_a_change_under_an_old_fence_is_not_made(self, stores: Stores) -> None:
+        first, second = await worker(stores), await worker(stores)
+        old = await claimed(stores, first)
+        await stores.queue.retire(first)
+        await stores.queue.claim(second, "default", 1)
+        answer = await stores.queue.commit(second, batch(old, status=RunStatus.SUCCEEDED))
+        assert answer.changed == frozenset()
+
+    async def test_a_run_can_go_to_another_queue(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, status=RunStatus.QUEUED, queue="gpu"))
+        found = await stores.queue.claim(worker_id, "gpu", 1)
+        assert [entry.run_id for entry in found] == [run.run_id]
+
+
+class TestParking:
+    async def test_a_timer_wakes_it(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, status=RunStatus.WAITING, ready_at=1.0))
+        assert await stores.queue.wake_due(10) == 1
+        assert [r.run_id for r in await stores.queue.claim(worker_id, "default", 1)] == [run.run_id]
+
+    async def test_without_a_time_only_a_signal_wakes_it(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, status=RunStatus.WAITING))
+        assert await stores.queue.wake_due(10) == 0
+        await stores.runs.signal(1, run.run_id, new_id(), "go", b"\xc0")
+        found = await stores.queue.claim(worker_id, "default", 1)
+        assert (found[0].run_id, found[0].sig) == (run.run_id, 1)
+
+    async def test_a_signal_that_came_first_refuses_it(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.runs.signal(1, run.run_id, new_id(), "go", b"\xc0")
+        answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.WAITING, sig=run.sig))
+        assert answer.changed == frozenset()
+        assert (await stores.queue.standing([run.run_id]))[run.run_id].sig == 1
+
+    async def test_a_cancel_that_came_first_refuses_it(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.runs.cancel(1, run.run_id, "enough")
+        answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.WAITING))
+        assert answer.changed == frozenset()
+        assert (await stores.queue.renew(worker_id, 30.0)).cancelled == (run.run_id,)
+
+    async def test_what_it_waits_for_is_listed_until_it_is_over(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        wait = WaitRow(run.run_id, "ok", "approval", "approval:ok", None, b"\x80")
+        await stores.queue.commit(worker_id, CommitBatch(waits=[wait]))
+        assert [entry.step_key for entry in await stores.runs.waiting(1, "approval", 10)] == ["ok"]
+        await stores.queue.commit(worker_id, CommitBatch(waits_over=[(run.run_id, "ok")]))
+        assert await stores.runs.waiting(1, None, 10) == []
+
+
+class TestReaper:
+    async def test_runs_of_a_dead_worker_go_back_and_keep_their_numbers(self, stores: Stores) -> None:
+        worker_id = await worker(stores, 0.3)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, row(run, 1), row(run, 2, "b")))
+        await asyncio.sleep(0.4)
+        reaped = await stores.queue.reap(0.01, 5)
+        assert (reaped.workers, reaped.requeued) == ((worker_id,), (run.run_id,))
+        again = (await stores.queue.claim(await worker(stores), "default", 1))[0]
+        assert (again.seq, again.takeovers) == (2, 1)
+        assert again.fence > run.fence
+
+    async def test_a_live_worker_is_left_alone(self, stores: Stores) -> None:
+        await claimed(stores, await worker(stores))
+        assert (await stores.queue.reap(0.01, 5)).workers == ()
+
+    async def test_past_its_budget_a_run_is_dead_and_can_be_redriven(self, stores: Stores) -> None:
+        worker_id = await worker(stores, 0.1)
+        run = await claimed(stores, worker_id)
+        await asyncio.sleep(0.2)
+        assert (await stores.queue.reap(0.01, 0)).died == (run.run_id,)
+        record = await stores.runs.get(1, run.run_id)
+        assert record.status is RunStatus.DEAD
+        kinds = [event.kind for event in await stores.runs.events(1, run.run_id)]
+        assert kinds == [EventKind.RUN_DIED]
+        assert (await stores.runs.redrive(1, run.run_id, "me")).status is RunStatus.QUEUED
+        found = await stores.queue.claim(await worker(stores), "default", 1)
+        assert (found[0].seq, found[0].takeovers) == (2, 0)
+
+
+class TestHistory:
+    async def test_a_snapshot_stands_for_what_came_before_it(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, row(run, 1), row(run, 2, "b")))
+        await stores.queue.put_snapshot(worker_id, run, Snapshot(1, b"short"))
+        history = (await stores.queue.history([run]))[run.run_id]
+        assert history.snapshot == Snapshot(1, b"short")
+        assert [event.seq for event in history.events] == [2]
+
+    async def test_a_worker_that_lost_the_run_leaves_no_snapshot(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.retire(worker_id)
+        await stores.queue.put_snapshot(worker_id, run, Snapshot(1, b"late"))
+        assert (await stores.queue.history([run]))[run.run_id].snapshot is None
