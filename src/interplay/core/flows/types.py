@@ -9,6 +9,7 @@ import msgspec
 
 from interplay.core.errors import InvalidRunInputs, near_names
 from interplay.core.flows.ir import Flow, Input
+from interplay.core.flows.storable import unstorable
 
 
 class Type(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -225,12 +226,13 @@ def check_inputs(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, spec in flow.inputs.items():
         if name in given:
             wanted = input_type(spec)
-            wrong = mismatch(given[name], wanted, f"inputs.{name}")
+            path = f"inputs.{name}"
+            wrong = unstorable(given[name], path) or mismatch(given[name], wanted, path)
             if wrong is not None:
-                raise InvalidRunInputs(f"{wrong}.", where=f"inputs.{name}", advice=spec.about)
+                raise InvalidRunInputs(f"{wrong}.", where=wrong.split(" ", 1)[0], advice=spec.about)
             values[name] = as_typed(given[name], wanted)
         elif spec.default is not msgspec.UNSET:
-            values[name] = spec.default
+            values[name] = as_typed(spec.default, input_type(spec))
         else:
             wanted = input_type(spec)
             raise InvalidRunInputs(
