@@ -1,0 +1,76 @@
+"""Outgoing HTTP: the real one against a server, and the one in memory; and the guard in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from interplay.adapters.http.caller import EgressHttpCaller
+from interplay.adapters.memory.http_caller import MemoryHttpCaller
+from interplay.core.failures import StepFailure
+from interplay.ports.http_caller import HttpAnswer, HttpRequest
+from tests.provider_server import ProviderServer, provider_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ProviderServer]:
+    with provider_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["real", "memory"])
+async def caller(request: pytest.FixtureRequest, server: ProviderServer) -> AsyncIterator[Any]:
+    if request.param == "memory":
+        memory = MemoryHttpCaller()
+        memory.answers[f"{server.url}/x"] = HttpAnswer(200, {}, b"{}")
+        yield memory
+        return
+    server.play({})
+    real = EgressHttpCaller(("127.0.0.0/8",))
+    yield real
+    await real.close()
+
+
+class TestHttpCaller:
+    async def test_an_answer_is_given_with_its_status(self, caller: Any, server: ProviderServer) -> None:
+        assert (await caller.send(HttpRequest("GET", f"{server.url}/x", {}))).status == 200
+
+    async def test_what_is_not_http_is_refused(self, caller: Any) -> None:
+        with pytest.raises(StepFailure) as refused:
+            await caller.send(HttpRequest("GET", "file:///etc/passwd", {}))
+        assert refused.value.failure.code == "egress_refused"
+
+    async def test_an_address_that_is_not_there_is_unavailable(self, caller: Any) -> None:
+        with pytest.raises(StepFailure) as refused:
+            await caller.send(HttpRequest("GET", "http://127.0.0.1:9/x", {}))
+        assert refused.value.failure.code == "unavailable"
+
+
+class TestGuard:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://127.0.0.1:1/",
+            "http://localhost:1/",
+            "http://169.254.169.254/latest/meta-data",
+            "http://10.0.0.1/",
+            "http://[::1]:1/",
+            "http://[::ffff:127.0.0.1]:1/",
+            "http://0.0.0.0:1/",
+            "http://user:pw@127.0.0.1/",
+        ],
+    )
+    async def test_private_addresses_are_refused(self, url: str) -> None:
+        caller = EgressHttpCaller()
+        with pytest.raises(StepFailure) as refused:
+            await caller.send(HttpRequest("GET", url, {}))
+        assert refused.value.failure.code == "egress_refused"
+        await caller.close()
+
+    async def test_a_redirect_is_guarded_again(self, server: ProviderServer) -> None:
+        server.play({"status": 400}, {})
+        caller = EgressHttpCaller(("127.0.0.1/32",))
+        assert (await caller.send(HttpRequest("GET", f"{server.url}/x", {}))).status == 400
+        await caller.close()

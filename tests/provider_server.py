@@ -1,0 +1,156 @@
+"""A provider that plays a script and keeps a ledger of calls: real HTTP on 127.0.0.1.
+
+A script is a list of acts; each call takes the next one, the last is played for ever. Acts: `{}` answers;
+`status`, `headers`, `text` answer with an error or another text; `delay` waits before the answer;
+`fault` is one of `reset` (closes without an answer), `hang`, `cut` (a stream that stops in the middle),
+`stall` (goes silent in the middle), `malformed`, `no_done`, `no_usage`, `wrong_type`.
+Other processes set it up through `/_script` and read `/_ledger`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+
+_WORDS = ["one", "two", "three", "four", "five"]
+
+
+@dataclass
+class ProviderServer:
+    """The server and its state. `url` ends in `/v1`."""
+
+    url: str = ""
+    script: list[dict[str, Any]] = field(default_factory=list)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+
+    def play(self, *acts: dict[str, Any]) -> None:
+        self.script = list(acts)
+
+    def calls(self, key: str | None = None) -> list[dict[str, Any]]:
+        return [call for call in self.ledger if key in (None, call["key"])]
+
+    def _act(self) -> dict[str, Any]:
+        if not self.script:
+            return {}
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        raw = b""
+        while True:
+            message = await receive()
+            raw += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        path = scope["path"]
+        if path == "/_script":
+            self.play(*json.loads(raw))
+            await _answer(send, 200, b"{}")
+        elif path == "/_ledger":
+            await _answer(send, 200, json.dumps(self.ledger).encode())
+        else:
+            await self._serve(scope, raw, send)
+
+    async def _serve(self, scope: Any, raw: bytes, send: Any) -> None:
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        body = json.loads(raw) if raw and raw[:1] in b"{[" else {}
+        entry = {"path": scope["path"], "key": headers.get("idempotency-key"), "body": body, "headers": headers}
+        entry["ended"] = False
+        self.ledger.append(entry)
+        act = self._act()
+        if act.get("delay"):
+            await asyncio.sleep(act["delay"])
+        fault = act.get("fault")
+        if fault == "reset":
+            raise ConnectionResetError("as the script says")
+        if fault == "hang":
+            await asyncio.sleep(3600)
+        if act.get("status", 200) >= 400:
+            error = json.dumps({"error": {"message": act.get("text", "no"), "code": act.get("code")}}).encode()
+            await _answer(send, act["status"], error, act.get("headers"))
+        elif fault == "wrong_type":
+            await _answer(send, 200, b"<html>hello</html>", {"content-type": "text/html"})
+        elif body.get("stream"):
+            await _stream(send, act, fault)
+        else:
+            await _answer(send, 200, json.dumps(_whole(scope["path"], body, act, fault)).encode())
+        entry["ended"] = True
+
+
+def _whole(path: str, body: dict[str, Any], act: dict[str, Any], fault: str | None) -> dict[str, Any]:
+    usage = {} if fault == "no_usage" else {"usage": {"prompt_tokens": 7, "completion_tokens": 5}}
+    if path.endswith("/embeddings"):
+        texts = body["input"]
+        return {"data": [{"index": i, "embedding": [float(len(t)), 1.0]} for i, t in enumerate(texts)], **usage}
+    if path.endswith("/rerank"):
+        scores = [float(len(set(body["query"].split()) & set(d.split()))) for d in body["documents"]]
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        return {"results": [{"index": i, "relevance_score": scores[i]} for i in order]}
+    if path.endswith("/classify"):
+        labels = body.get("labels") or ["x", "y"]
+        scores = {label: 1.0 / len(labels) for label in labels}
+        return {"results": [{"label": labels[0], "scores": scores, "confidence": scores[labels[0]]}]}
+    if fault == "malformed":
+        return {"choices": []}
+    message = {"role": "assistant", "content": act.get("text", " ".join(_WORDS))}
+    return {"choices": [{"index": 0, "message": message, "finish_reason": act.get("finish", "stop")}], **usage}
+
+
+async def _stream(send: Any, act: dict[str, Any], fault: str | None) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    words = act.get("text", " ".join(_WORDS)).split(" ")
+    for number, word in enumerate(words):
+        if number == 2 and fault == "stall":
+            await asyncio.sleep(3600)
+        if number == 2 and fault == "cut":
+            raise ConnectionResetError("as the script says")
+        if number == 2 and fault == "malformed":
+            await _event(send, b"{not json")
+            continue
+        if number == 2 and fault == "no_done":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        delta = {"content": word if number == 0 else f" {word}"}
+        await _event(send, json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode())
+    await _event(send, b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+    if fault != "no_usage":
+        await _event(send, b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}')
+    await _event(send, b"[DONE]")
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _event(send: Any, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
+
+
+async def _answer(send: Any, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    all_headers = {"content-type": "application/json", **(headers or {})}
+    pairs = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def provider_server() -> Iterator[ProviderServer]:
+    """Runs in a thread of its own on a free port; gone at the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    state = ProviderServer(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+    config = uvicorn.Config(state, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(10)
+        listener.close()
