@@ -1,0 +1,132 @@
+"""Workers as real processes over a database of the test's own, and runs to give them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from interplay.adapters.memory.event_bus import MemoryEventBus
+from interplay.adapters.postgres.connection import Database
+from interplay.adapters.postgres.flow_store import PostgresFlowStore
+from interplay.adapters.postgres.maintenance import Maintenance
+from interplay.adapters.postgres.model_registry import PostgresModelRegistry
+from interplay.adapters.postgres.run_store import PostgresRunStore
+from interplay.adapters.postgres.schema import migrate
+from interplay.core.ids import uuid7
+from interplay.core.runs.status import RunStatus
+from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.save_flow import FlowSource, SaveFlow
+from interplay.use_cases.submit_run import RunRequest, SubmitRun
+from tests.faults.invariants import violations
+from tests.provider_server import ProviderServer, provider_server
+
+LEASE = 0.8  # seconds
+
+
+def new_id() -> UUID:
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+class Bench:
+    """A database, workers on it, and a way to start and check runs."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self.home = home
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.database = Database(url)
+        self.runs = PostgresRunStore(self.database)
+        flows = PostgresFlowStore(self.database)
+        plans = PlanLoader(flows)
+        self._save = SaveFlow(flows, PostgresModelRegistry(self.database), plans)
+        self._submit = SubmitRun(self.runs, flows, plans, MemoryEventBus(), new_id)
+        self.created: list[UUID] = []
+
+    async def open(self) -> None:
+        await migrate(self.url)
+        await Maintenance(self.database).ensure_shelves()
+
+    async def close(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+                worker.wait()
+        await self.database.close()
+
+    def worker(self, **settings: str) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "INTERPLAY_HOME": str(self.home),
+            "INTERPLAY_DATABASE_URL": self.url,
+            "INTERPLAY_LEASE_SECONDS": str(LEASE),
+            "INTERPLAY_EGRESS_ALLOW": "127.0.0.0/8",
+            "INTERPLAY_TAKEOVER_BUDGET": "100",
+            **settings,
+        }
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "workers.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "interplay.cli", "serve", "worker"], env=environment, stdout=log, stderr=log
+            )
+        self.workers.append(process)
+        return process
+
+    async def start(self, flow: str, count: int, **inputs: Any) -> list[UUID]:
+        saved = await self._save.save(1, FlowSource(flow))
+        requests = [RunRequest(saved.name, {**inputs, "n": i}, version=saved.version) for i in range(count)]
+        made = [entry.run_id for entry in await self._submit.run(1, requests)]
+        self.created += made
+        return made
+
+    async def counts(self) -> dict[str, int]:
+        found: dict[str, int] = (await self.runs.statistics())["runs"]
+        return found
+
+    async def until(self, status: str, count: int, within: float = 60.0) -> None:
+        """Returns once at least `count` runs are there."""
+        async with asyncio.timeout(within):
+            while (await self.counts()).get(status, 0) < count:
+                await asyncio.sleep(0.05)
+
+    async def until_ended(self, within: float = 90.0) -> dict[str, int]:
+        """Returns when nothing is queued, running or waiting; says what is stuck otherwise."""
+        deadline = time.monotonic() + within
+        while True:
+            counts = await self.counts()
+            if not any(counts.get(name) for name in ("queued", "running", "waiting")):
+                return counts
+            if time.monotonic() > deadline:
+                log = (self.home / "workers.log").read_text()[-3000:]
+                raise AssertionError(f"not all runs ended: {counts}; {await violations(self.url)}\n{log}")
+            await asyncio.sleep(0.1)
+
+    async def check(self) -> None:
+        """Every invariant, and that no acknowledged run is gone."""
+        assert await violations(self.url) == {}
+        for run_id in self.created:
+            assert (await self.runs.get(1, run_id)).status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
+
+
+@pytest.fixture
+async def bench(database_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(database_url, tmp_path / "home")
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def provider() -> Iterator[ProviderServer]:
+    with provider_server() as running:
+        yield running

@@ -1,0 +1,227 @@
+"""Directed interleavings of the protocol, and mutants of it that each must be caught by one of them.
+
+A checker that never fails proves nothing: each scenario holds for the statements as they are, and fails
+for a statement with one thing taken out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from interplay.adapters.postgres import engine_sql
+from interplay.adapters.postgres.run_queue import PostgresRunQueue
+from interplay.core.runs.status import RunStatus
+from interplay.ports.run_queue import CommitAnswer, CommitBatch, OutcomeUnknown, RunChange, Standing
+from interplay.use_cases.group_commit import CommitItem, GroupCommitter, Verdict
+from tests.conformance.conftest import Stores, batch, claimed, new_id, row, worker
+from tests.faults.invariants import violations
+
+Scenario = Callable[[Stores, str], Awaitable[bool]]
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[tuple[Stores, str]]:
+    from interplay.adapters.postgres.connection import Database
+    from interplay.adapters.postgres.maintenance import Maintenance
+    from interplay.adapters.postgres.run_store import PostgresRunStore
+    from interplay.adapters.postgres.schema import migrate
+
+    await migrate(database_url)
+    database = Database(database_url)
+    await Maintenance(database).ensure_shelves()
+    nothing: Any = None
+    queue = PostgresRunQueue(database)
+    yield Stores("postgres", queue, PostgresRunStore(database), *([nothing] * 6)), database_url
+    await queue.close()
+    await database.close()
+
+
+# ---------------------------------------------------------------------- scenarios: True when the protocol held
+
+
+async def commit_during_reap(stores: Stores, url: str) -> bool:
+    """A commit that passed the lease check, then stalls: the reaper must wait for it, or it must write nothing."""
+    worker_id = await worker(stores, 0.4)
+    run = await claimed(stores, worker_id)
+    connection = await asyncpg.connect(url)
+    statement = engine_sql.commit(changes=False, waits=False, waits_over=False, resend=False)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.fetchrow(statement, worker_id, *_columns(batch(run, row(run, 1))))
+    await asyncio.sleep(0.5)
+    reaped = await stores.queue.reap(0.01, 5)
+    await transaction.commit()
+    await connection.close()
+    if not reaped.workers:
+        return True  # it waits: the commit came first
+    again = (await stores.queue.claim(await worker(stores), "default", 1))[0]
+    return again.seq == 1
+
+
+async def commit_after_lease(stores: Stores, url: str) -> bool:
+    """A lease that is over writes nothing, even when nobody has reaped the worker yet."""
+    worker_id = await worker(stores, 0.1)
+    run = await claimed(stores, worker_id)
+    await asyncio.sleep(0.2)
+    answer = await stores.queue.commit(worker_id, batch(run, row(run, 1)))
+    return not answer.alive and await stores.runs.events(1, run.run_id) == []
+
+
+async def finish_under_old_fence(stores: Stores, url: str) -> bool:
+    """The same worker id holds the run again under a newer fence: the older task must not end it."""
+    worker_id = await worker(stores)
+    old = await claimed(stores, worker_id)
+    await stores.queue.commit(worker_id, batch(old, status=RunStatus.QUEUED))
+    await stores.queue.claim(worker_id, "default", 1)
+    answer = await stores.queue.commit(worker_id, batch(old, status=RunStatus.SUCCEEDED))
+    return answer.changed == frozenset()
+
+
+async def finish_of_another_workers_run(stores: Stores, url: str) -> bool:
+    """A fence number alone is not enough: another worker's run may have it, too."""
+    first, second = await worker(stores), await worker(stores)
+    run = await claimed(stores, first)
+    answer = await stores.queue.commit(second, batch(run, status=RunStatus.SUCCEEDED))
+    return answer.changed == frozenset()
+
+
+async def numbers_after_reap(stores: Stores, url: str) -> bool:
+    """The next owner goes on counting after what is committed."""
+    worker_id = await worker(stores, 0.3)
+    run = await claimed(stores, worker_id)
+    await stores.queue.commit(worker_id, batch(run, row(run, 1)))
+    await asyncio.sleep(0.4)
+    await stores.queue.reap(0.01, 5)
+    again = (await stores.queue.claim(await worker(stores), "default", 1))[0]
+    return again.seq == 1
+
+
+async def signal_while_parking(stores: Stores, url: str) -> bool:
+    """A signal between the look and the park: parking is refused."""
+    worker_id = await worker(stores)
+    run = await claimed(stores, worker_id)
+    await stores.runs.signal(1, run.run_id, new_id(), "go", b"\xc0")
+    answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.WAITING, sig=run.sig))
+    return answer.changed == frozenset()
+
+
+async def cancel_while_parking(stores: Stores, url: str) -> bool:
+    worker_id = await worker(stores)
+    run = await claimed(stores, worker_id)
+    await stores.runs.cancel(1, run.run_id, "no")
+    answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.WAITING))
+    return answer.changed == frozenset()
+
+
+async def resend_after_lost_answer(stores: Stores, url: str) -> bool:
+    """The same batch again: each row is there once."""
+    worker_id = await worker(stores)
+    run = await claimed(stores, worker_id)
+    wanted = batch(run, row(run, 1), row(run, 2, "b"))
+    await stores.queue.commit(worker_id, wanted)
+    try:
+        await stores.queue.commit(worker_id, wanted, resend=True)
+    except OutcomeUnknown:
+        return False
+    return len(await stores.runs.events(1, run.run_id)) == 2 and "I4 a journal has gaps" not in await violations(url)
+
+
+def _columns(wanted: CommitBatch) -> list[list[Any]]:
+    rows = wanted.rows
+    names = ("shelf", "run_id", "seq", "kind", "step_key", "attempt", "fence", "body")
+    return [[getattr(entry, name) for entry in rows] for name in names]
+
+
+# ---------------------------------------------------------------------- mutants: what is taken out, who sees it
+
+MUTANTS: dict[str, tuple[str, str, str, Scenario]] = {
+    "lease predicate without its lock": ("_ME", " for key share", "", commit_during_reap),
+    "no lease check": ("_ME", " and lease_until > clock_timestamp()", "", commit_after_lease),
+    "no fence check": ("commit", "r.fence = t.f and ", "", finish_under_old_fence),
+    "task not bound to the worker id of its claim": (
+        "commit",
+        "coalesce(r.worker_id = $1, false) and ",
+        "",
+        finish_of_another_workers_run,
+    ),
+    "sequence not set by the reaper": (
+        "REAP_RUNS",
+        "seq = coalesce((select max(j.seq) from journal j where j.shelf = run.shelf and j.run_id = run.run_id), seq)",
+        "seq = seq",
+        numbers_after_reap,
+    ),
+    "signal lost while parking": ("commit", "r.sig = t.sig and ", "", signal_while_parking),
+    "cancel lost while parking": ("commit", " and r.cancel_at is null", "", cancel_while_parking),
+    "re-send that collides": ("commit", " on conflict do nothing", "", resend_after_lost_answer),
+}
+
+
+class TestDirected:
+    @pytest.mark.parametrize("scenario", list(dict.fromkeys(m[3] for m in MUTANTS.values())), ids=lambda s: s.__name__)
+    async def test_the_protocol_holds(self, ledger: tuple[Stores, str], scenario: Scenario) -> None:
+        assert await scenario(*ledger)
+
+    @pytest.mark.parametrize("name", list(MUTANTS))
+    async def test_the_mutant_is_caught(
+        self, ledger: tuple[Stores, str], name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        where, out, instead, scenario = MUTANTS[name]
+        mutate(monkeypatch, where, out, instead)
+        assert not await scenario(*ledger), f"nothing noticed: {name}"
+
+
+def mutate(monkeypatch: pytest.MonkeyPatch, where: str, out: str, instead: str) -> None:
+    """Takes one thing out of a statement; fails when it is not in there (any more)."""
+    if where == "REAP_RUNS":
+        original = engine_sql.REAP_RUNS
+        assert out in original
+        monkeypatch.setattr(engine_sql, "REAP_RUNS", original.replace(out, instead))
+        return
+    build = engine_sql.commit
+    assert out in build(changes=True, waits=True, waits_over=True, resend=True)
+    monkeypatch.setattr(engine_sql, "commit", lambda **shape: build(**shape).replace(out, instead))
+
+
+# ---------------------------------------------------------------------- the committer's own rules
+
+
+class _LostAnswers:
+    """A queue whose first answer gets lost after the work was done."""
+
+    def __init__(self) -> None:
+        self.sent: list[bool] = []
+        self.asked = 0
+
+    async def commit(self, worker_id: Any, wanted: CommitBatch, resend: bool = False) -> CommitAnswer:
+        self.sent.append(resend)
+        if len(self.sent) == 1:
+            raise OutcomeUnknown("lost")
+        return CommitAnswer(True, frozenset())
+
+    async def standing(self, run_ids: list[Any]) -> dict[Any, Standing]:
+        self.asked += 1
+        return {run_id: Standing(run_id, RunStatus.SUCCEEDED, None, 1, 0, False) for run_id in run_ids}
+
+    async def renew(self, worker_id: Any, lease: float) -> Any:
+        raise AssertionError("not asked here")
+
+
+class TestLostAnswer:
+    async def test_an_end_that_was_made_before_the_answer_got_lost_counts(self) -> None:
+        """Without reading again after a missing answer, a finished run would be taken for lost."""
+        queue, verdicts = _LostAnswers(), []
+        committer = GroupCommitter(queue, new_id(), 1.0, lambda: None)  # type: ignore[arg-type]
+        task = asyncio.create_task(committer.run())
+        run_id = new_id()
+        change = RunChange(run_id, 1, RunStatus.SUCCEEDED, 1)
+        committer.put(CommitItem(run_id, [], lambda verdict, _: verdicts.append(verdict), change))
+        await committer.settled()
+        task.cancel()
+        assert verdicts == [Verdict.DONE]
+        assert queue.sent == [False, True]
+        assert queue.asked == 1
