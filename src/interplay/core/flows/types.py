@@ -162,12 +162,25 @@ def type_of_value(value: Any) -> Type:
     if isinstance(value, str):
         return STRING
     if isinstance(value, list):
-        kinds = {type_of_value(item).kind for item in value}
-        return list_of(type_of_value(value[0]) if len(kinds) == 1 else ANY)
+        return list_of(shared_type([type_of_value(item) for item in value]))
     if isinstance(value, dict):
         known = {str(name): type_of_value(inner) for name, inner in value.items()}
         return Type("object", None, known, (), frozenset(known))
     return Type("null")
+
+
+def shared_type(kinds: list[Type]) -> Type:
+    """What all of them are: the same type, numbers where whole ones and others mix, or nobody knows."""
+    if not kinds:
+        return ANY
+    if all(kind == kinds[0] for kind in kinds):
+        return kinds[0]
+    names = {kind.kind for kind in kinds}
+    if names == {"integer", "number"}:
+        return NUMBER
+    if names <= {"string", "enum"}:
+        return STRING
+    return Type(kinds[0].kind) if len(names) == 1 else ANY
 
 
 def mismatch(value: Any, wanted: Type, path: str) -> str | None:

@@ -15,7 +15,7 @@ from interplay.core.flows.expressions import ExpressionProblem, compile_expressi
 from interplay.core.flows.plan import ABSENT, Evaluable, Names
 from interplay.core.flows.source import Path
 from interplay.core.flows.templates import TextTemplate
-from interplay.core.flows.types import ANY, NUMBER, STRING, Type, list_of, type_of_value, with_article
+from interplay.core.flows.types import ANY, STRING, Type, list_of, shared_type, type_of_value, with_article
 
 REFERENCE: Final = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_][\w-]*|\[\d+\])*)")
 _PART: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
@@ -175,8 +175,8 @@ def compile_value(
         items = [compile_value(item, names, tell, (*path, place)) for place, item in enumerate(raw)]
         if all(isinstance(value, Literal) for value, _ in items):
             values = [value.value for value, _ in items if isinstance(value, Literal)]
-            return Literal(values), _list_type([kind for _, kind in items])
-        return Sequence(tuple(value for value, _ in items)), _list_type([kind for _, kind in items])
+            return Literal(values), list_of(shared_type([kind for _, kind in items]))
+        return Sequence(tuple(value for value, _ in items)), list_of(shared_type([kind for _, kind in items]))
     if isinstance(raw, dict):
         fields = {str(name): compile_value(value, names, tell, (*path, name)) for name, value in raw.items()}
         kind = Type("object", None, {n: t for n, (_, t) in fields.items()}, (), frozenset(fields))
@@ -185,17 +185,6 @@ def compile_value(
             return Literal(known), kind
         return Record(tuple((name, value) for name, (value, _) in fields.items())), kind
     return Literal(raw), type_of_value(raw)
-
-
-def _list_type(kinds: list[Type]) -> Type:
-    """A list of what all items are; of numbers where whole ones and others mix."""
-    if not kinds:
-        return list_of(ANY)
-    if all(kind == kinds[0] for kind in kinds):
-        return list_of(kinds[0])
-    if {kind.kind for kind in kinds} == {"integer", "number"}:
-        return list_of(NUMBER)
-    return list_of(STRING if {kind.kind for kind in kinds} <= {"string", "enum"} else ANY)
 
 
 def _compile_text(raw: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
