@@ -109,11 +109,12 @@ class FlowCompiler(Compiler):
             ordered = list(steps)
         types: dict[str, Type] = {**unread, **dict.fromkeys(steps, ANY)}
         plans: dict[str, StepPlan] = {}
+        names = {**outer, **types}
         for name in ordered:
-            names = {**outer, **types}
             if name not in outer and name not in circular:
-                names.pop(name, None)
+                del names[name]  # a step does not see itself
             plans[name], types[name] = self.step(name, steps[name], (*path, name), names, steps)
+            names[name] = types[name]
         return scope_plan({name: plans[name] for name in steps}, None), types
 
     def step(
@@ -158,8 +159,10 @@ class FlowCompiler(Compiler):
     def _absent_by_join(self, step: Step, parts: list[Evaluable], siblings: Mapping[str, Step], path: Path) -> None:
         """A join that goes on without a step needs references that can do without it."""
         join = step.policy.join
-        needs = {root for part in parts for root in part.roots & set(siblings)}
-        if join.mode == "all" or (join.mode != "all_settled" and len(needs | set(step.policy.after)) < 2):
+        if join.mode == "all":
+            return
+        needs = {root for part in parts for root in part.roots if root in siblings}
+        if join.mode != "all_settled" and len(needs | set(step.policy.after)) < 2:
             return
         if join.mode == "quorum" and join.quorum >= len(needs | set(step.policy.after)):
             return
@@ -210,8 +213,8 @@ class FlowCompiler(Compiler):
     def text(self, raw: str, path: Path, names: Mapping[str, Type], within: Mapping[str, Typed]) -> Evaluable:
         """A template. Its fields are checked as far as anybody knows them."""
         # a template sees `with`, `inputs`, and what a composing kind adds (an item, index, carry, answers)
-        added = frozenset({"inputs", *self.added}) & frozenset(names)
-        template = self.template(raw, path, added | frozenset(within), frozenset(names))
+        added = frozenset(name for name in ("inputs", *self.added) if name in names)
+        template = self.template(raw, path, added | frozenset(within), names)
         if template is None:
             return Literal("")
         for root, *fields in sorted(template.paths):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,11 +60,10 @@ def dotted(bare: str) -> Iterable[tuple[str, tuple[str, ...], int]]:
         yield root, tuple(fields), found.start()
 
 
-def check_macro_variables(bare: str, names: Iterable[str]) -> frozenset[str]:
+def check_macro_variables(bare: str, names: Container[str]) -> frozenset[str]:
     """The variables of map, filter and so on; none may hide a name of the flow."""
-    known = frozenset(names)
     for found in _BOUND.finditer(bare):
-        if found[1] in known:
+        if found[1] in names:
             raise ExpressionProblem(f"the variable {found[1]!r} hides the name {found[1]!r}; call it something else")
     return frozenset(found[1] for found in _BOUND.finditer(bare))
 
@@ -103,7 +102,7 @@ def variables(bare: str, names: Mapping[str, Type], tested: frozenset[str]) -> d
     return found
 
 
-def presence_tests(bare: str, names: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+def presence_tests(bare: str, names: Container[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Paths whose fields are tested by has() or `.?`, and the roots that need not be there."""
     tests: set[str] = set()
     guarded: list[tuple[int, int]] = []
@@ -112,7 +111,7 @@ def presence_tests(bare: str, names: Iterable[str]) -> tuple[frozenset[str], fro
         parts = parts[:-1] if found[1] else parts
         tests.update(".".join(parts[: end + 1]) for end in range(len(parts)))
         guarded.append(found.span())
-    tested = {path.split(".")[0] for path in tests} & set(names)
+    tested = {root for path in tests if (root := path.split(".")[0]) in names}
     return frozenset(tests), frozenset(root for root in tested if _is_guarded(bare, root, guarded))
 
 
@@ -123,7 +122,7 @@ def _is_guarded(bare: str, root: str, guarded: list[tuple[int, int]]) -> bool:
     return bool(inside) and (all(inside) or (inside[0] and re.search(r"\bhas\s*\(", bare) is not None))
 
 
-def rewrite_first(source: str, names: frozenset[str]) -> tuple[str, tuple[First, ...]]:
+def rewrite_first(source: str, names: Container[str]) -> tuple[str, tuple[First, ...]]:
     """`first(a.v, b, "x")` becomes `__first0.?v.orValue("x")`, where `__first0.v` is the first that is there."""
     made: list[First] = []
     while True:
@@ -139,7 +138,7 @@ def rewrite_first(source: str, names: frozenset[str]) -> tuple[str, tuple[First,
         source = f"{source[: found.start()]}{first.variable}.?v{tail}{source[end:]}"
 
 
-def _routes(parts: list[str], names: frozenset[str], column: int) -> tuple[list[Route], str | None]:
+def _routes(parts: list[str], names: Container[str], column: int) -> tuple[list[Route], str | None]:
     routes: list[Route] = []
     for place, part in enumerate(parts):
         text = part.strip()

@@ -187,11 +187,12 @@ def compile_expression(source: str, names: Mapping[str, Type]) -> AnyExpression:
         if kind == "filter" and each.result not in ("boolean", "any"):
             raise ExpressionProblem(f"filter needs true or false for each item, and `{body.strip()}` is {each.type}")
         return Comprehension(source, over, each, variable, kind)
-    return _compile(source, {name: kind for name, kind in names.items() if name not in hidden})
+    seen = {name: kind for name, kind in names.items() if name not in hidden} if hidden else names
+    return _compile(source, seen)
 
 
 def _compile(source: str, names: Mapping[str, Type]) -> Expression:
-    rewritten, firsts = text.rewrite_first(source, frozenset(names))
+    rewritten, firsts = text.rewrite_first(source, names)
     bare = text.blank(rewritten)
     tested, tolerated = text.presence_tests(bare, names)
     paths = text.variables(bare, names, tested)

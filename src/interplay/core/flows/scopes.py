@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from interplay.core.errors import near_names
@@ -88,7 +88,7 @@ class Compiler:
             self.say("reference", wrong.message, path, wrong.expected, wrong.suggestion)
 
     def template(
-        self, source: str, path: Path, known: frozenset[str], hidden: frozenset[str] = frozenset()
+        self, source: str, path: Path, known: frozenset[str], hidden: Container[str] = frozenset()
     ) -> TextTemplate | None:
         """`known` are the names it may use; `hidden` those that exist and must be passed by `with`."""
         try:
@@ -138,7 +138,7 @@ def dependencies(
     needs: set[str] = set()
     strict: set[str] = set()
     for part in parts:
-        roots = part.roots & set(siblings)
+        roots = {root for root in part.roots if root in siblings}
         needs |= roots
         strict |= roots - tolerance(part)
     for name in step.policy.after:
