@@ -10,6 +10,7 @@ from typing import Any, Final
 from interplay.core.flows.ir import Policy
 from interplay.core.flows.kinds import Kind
 from interplay.core.flows.policies import Reporter
+from interplay.core.flows.schemas import schema_problems
 from interplay.core.flows.source import Path
 from interplay.core.flows.types import TypeProblem, parse_type
 
@@ -55,31 +56,9 @@ def _secrets(value: Any, path: Path) -> Iterator[Path]:
             yield from _secrets(item, (*path, key))
 
 
-_SCHEMA_TYPES: Final = ("string", "number", "integer", "boolean", "object", "array", "null")
-
-
 def _chat(config: Config) -> Iterator[Finding]:
-    for message, expected in _schema_problems(config.get("schema")):
+    for message, expected in schema_problems(config.get("schema")):
         yield "schema", message, expected, None
-
-
-def _schema_problems(schema: Any) -> Iterator[tuple[str, str | None]]:
-    """What a JSON Schema says wrong about types; the rest is the model's server to judge."""
-    if not isinstance(schema, dict):
-        return
-    kinds = schema.get("type")
-    for kind in kinds if isinstance(kinds, list) else [kinds]:
-        if kind is not None and kind not in _SCHEMA_TYPES:
-            yield f"{kind!r} is no type of JSON Schema", f"one of {', '.join(_SCHEMA_TYPES)}"
-    properties = schema.get("properties")
-    if properties is not None and not isinstance(properties, dict):
-        yield "`properties` is no mapping", "names and their schemas"
-        return
-    missing = [name for name in schema.get("required") or () if name not in (properties or {})]
-    if missing and properties:
-        yield f"`required` names {missing[0]!r}, which is no property", f"some of {', '.join(properties)}"
-    for inner in [*(properties or {}).values(), schema.get("items")]:
-        yield from _schema_problems(inner)
 
 
 def _address(config: Config) -> Iterator[Finding]:

@@ -16,8 +16,10 @@ from interplay.core.flows.fields import FieldReader, ReadFile, described
 from interplay.core.flows.ir import Flow, Input, Step
 from interplay.core.flows.kinds import COMPOSING_POLICIES, KINDS, LATER, STEP_KEYS
 from interplay.core.flows.problems import Problem
+from interplay.core.flows.schemas import schema_mismatch, schema_problems
 from interplay.core.flows.source import Path, Source, from_data, read_yaml
-from interplay.core.flows.types import TypeProblem, mismatch, parse_type
+from interplay.core.flows.storable import unstorable
+from interplay.core.flows.types import TypeProblem, mismatch, parse_type, schema_of
 
 FLOW_KEYS: Final = ("flow", "about", "inputs", "steps", "output", "deadline", "max_steps")
 INPUT_KEYS: Final = frozenset({"type", "enum", "items", "fields", "schema", "default", "about"})
@@ -164,8 +166,11 @@ class _Parser:
         except TypeProblem as wrong:
             self.say("type", str(wrong), path)
             return Input("any", default, about)
+        for message, expected in schema_problems(schema_of(form)):
+            self.say("type", message, path, expected=expected)
         if default is not msgspec.UNSET:
-            wrong_default = mismatch(default, kind, "the default")
+            wrong_default = mismatch(default, kind, "the default") or unstorable(default, "the default")
+            wrong_default = wrong_default or schema_mismatch(default, schema_of(form), "the default")
             if wrong_default is not None:
                 self.say("type", wrong_default, (*path, "default"))
         return Input(form, default, about)

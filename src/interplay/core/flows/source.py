@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
 
 from interplay.core.flows.problems import Place, Problem
 from interplay.core.flows.yaml_traps import Trap, explain, quoted, whole_value
@@ -274,3 +275,45 @@ class _Reader:
             f"Quote the whole value: {quoted(text + rest.rstrip())}.",
         )
         return text + rest.rstrip()
+
+
+class RoundTrip:
+    """A text that is changed and written again with its comments. `data` are the library's own mappings."""
+
+    def __init__(self, text: str) -> None:
+        self._yaml = YAML(typ="rt", pure=True)
+        self._yaml.preserve_quotes = True
+        self._yaml.width = 110
+        self._yaml.indent(mapping=2, sequence=4, offset=2)
+        self.data: Any = self._yaml.load(text)
+
+    def order(self, mapping: Any, keys: tuple[str, ...]) -> None:
+        """Puts the keys that are there into this order; others stay behind them, comments with their keys."""
+        wanted = [key for key in keys if key in mapping]
+        wanted += [key for key in mapping if key not in wanted]
+        if list(mapping) != wanted:
+            for key in wanted:
+                mapping.move_to_end(key)
+
+    def quote_expressions(self) -> None:
+        """Every `${ … }` in double quotes (in single ones where it holds a double quote)."""
+        self._quote(self.data)
+
+    def _quote(self, node: Any) -> Any:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                node[key] = self._quote(value)
+        elif isinstance(node, list):
+            for place, value in enumerate(node):
+                node[place] = self._quote(value)
+        elif type(node) is str and "${" in node and "\n" not in node:
+            return SingleQuotedScalarString(node) if '"' in node else DoubleQuotedScalarString(node)
+        return node
+
+    def dump(self) -> str:
+        return self.dump_plain(self.data)
+
+    def dump_plain(self, data: Any) -> str:
+        stream = io.StringIO()
+        self._yaml.dump(data, stream)
+        return stream.getvalue()

@@ -9,6 +9,7 @@ import msgspec
 
 from interplay.core.errors import InvalidRunInputs, near_names
 from interplay.core.flows.ir import Flow, Input
+from interplay.core.flows.schemas import schema_mismatch
 from interplay.core.flows.storable import unstorable
 
 
@@ -240,7 +241,11 @@ def check_inputs(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
         if name in given:
             wanted = input_type(spec)
             path = f"inputs.{name}"
-            wrong = unstorable(given[name], path) or mismatch(given[name], wanted, path)
+            wrong = (
+                unstorable(given[name], path)
+                or mismatch(given[name], wanted, path)
+                or schema_mismatch(given[name], schema_of(spec.type), path)
+            )
             if wrong is not None:
                 raise InvalidRunInputs(f"{wrong}.", where=wrong.split(" ", 1)[0], advice=spec.about)
             values[name] = as_typed(given[name], wanted)
@@ -254,6 +259,11 @@ def check_inputs(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
                 advice=spec.about,
             )
     return values
+
+
+def schema_of(form: Any) -> Any:
+    """The JSON Schema of a surface form that is one; None for the others."""
+    return form.get("schema") if isinstance(form, dict) and "enum" not in form else None
 
 
 def as_typed(value: Any, wanted: Type) -> Any:
