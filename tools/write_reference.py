@@ -14,8 +14,10 @@ from pathlib import Path
 
 from interplay.core.failures import CODES, RETRYABLE
 from interplay.core.flows.kinds import KINDS, LATER, POLICIES, Field, Form, Kind
+from interplay.core.flows.schema import flow_schema
 from interplay.services.api.app import make_api
 from interplay.settings import described
+from tools.command_page import commands_page
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -234,6 +236,8 @@ def openapi_document() -> str:
 def pages() -> dict[Path, str]:
     """What each page must hold."""
     made = {
+        "commands.md": commands_page(WRITTEN),
+        "flow.schema.json": json.dumps(flow_schema(), indent=2, ensure_ascii=False),
         "flows.md": flows_page(),
         "openapi.json": openapi_document(),
         "settings.md": settings_page(),

@@ -112,7 +112,7 @@ class TestKills:
 
     async def test_a_run_that_kills_its_workers_is_dead_in_the_end(self, bench: Bench) -> None:
         await bench.start(CHAIN, 1)
-        for _ in range(3):
+        for _ in range(2):
             victim = bench.worker(INTERPLAY_FAILPOINT="commit-before:kill", INTERPLAY_TAKEOVER_BUDGET="1")
             await asyncio.to_thread(victim.wait, 30)
         bench.worker(INTERPLAY_TAKEOVER_BUDGET="1")
