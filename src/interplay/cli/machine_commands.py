@@ -11,7 +11,7 @@ import click
 
 from interplay.cli import exit_codes
 from interplay.cli.output import console, print_json, print_table
-from interplay.cli.target import part, set_up_logs, settings_of
+from interplay.cli.target import part, run_service, set_up_logs, settings_of
 from interplay.settings import Settings, described
 
 SERVICES = ("api", "worker", "model-server")
@@ -26,7 +26,7 @@ def up(port: int | None, home: str | None, workers: int | None) -> None:
     """Start everything on this machine in one process; Ctrl-C drains."""
     settings = settings_of(**{k: v for k, v in (("port", port), ("home", home), ("workers", workers)) if v is not None})
     set_up_logs(settings)
-    asyncio.run(_up(settings))
+    run_service(_up(settings))
 
 
 async def _up(settings: Settings) -> None:
@@ -59,7 +59,7 @@ def serve(service: str, check: bool) -> None:
     if check:
         asyncio.run(_check(settings))
         return
-    asyncio.run(_serve(service, settings))
+    run_service(_serve(service, settings))
 
 
 async def _serve(service: str, settings: Settings) -> None:

@@ -83,5 +83,15 @@ def part(name: str) -> Any:
         ) from None
 
 
+def run_service(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a service on the fastest event loop that is installed."""
+    try:
+        factory = importlib.import_module("uvloop").new_event_loop
+    except ModuleNotFoundError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
 def set_up_logs(settings: Settings) -> None:
     telemetry.set_up(settings.log, settings.log_level)

@@ -1,0 +1,1 @@
+"""What scenarios share: a server of ours, results with their bars, peers."""

@@ -1,0 +1,1 @@
+"""One file a scenario: a coroutine `run(quick) -> Result`."""

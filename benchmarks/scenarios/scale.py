@@ -1,0 +1,83 @@
+"""How the engine holds up as runs pile up: 1,000 to many queued runs, and runs that wait for a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from benchmarks.harness.flows import CHAIN, WAITING
+from benchmarks.harness.ours import Ours, ours
+from benchmarks.harness.result import Result
+from interplay.client import AsyncClient
+
+FEW = 1_000
+
+
+async def run(quick: bool) -> Result:
+    result = Result("scale")
+    many, waiting = (50_000, 5_000) if quick else (1_000_000, 100_000)
+    with ours("--workers", "0") as machine:
+        async with AsyncClient(machine.url, machine.key) as client:
+            await client.flows.put("chain", CHAIN)
+            few = await _speed(machine, client, FEW * 4, "few")
+            lots = await _speed(machine, client, many, "many")
+    result.figure("interplay", f"runs/s with {FEW * 4:,} queued", "runs/s", [few])
+    result.figure("interplay", f"runs/s with {many:,} queued", "runs/s", [lots])
+    result.at_most(f"slow-down from {FEW * 4:,} to {many:,} queued runs", few / lots, 2.0)
+    with ours("--workers", "0") as machine:
+        async with AsyncClient(machine.url, machine.key) as client:
+            await client.flows.put("waiting", WAITING)
+            before, after = await _waiting(machine, client, waiting)
+    result.figure("interplay", "worker's memory before", "MB", [before])
+    result.figure("interplay", f"worker's memory with {waiting:,} waiting", "MB", [after])
+    result.at_most(f"MB that {waiting:,} waiting runs cost the worker", after - before, 40.0)
+    return result
+
+
+async def _queue(client: AsyncClient, flow: str, name: str, count: int) -> str:
+    batch = ""
+    for start in range(0, count, 5_000):
+        rows = [{"key": str(i), "inputs": {"x": i}} for i in range(start, min(start + 5_000, count))]
+        batch = (await client.batches.create(name, flow, rows))["batch"]
+    return batch
+
+
+async def _speed(machine: Ours, client: AsyncClient, count: int, name: str) -> float:
+    """Runs per second over the first 3,000 to end, while the rest is queued."""
+    batch = await _queue(client, "chain", f"{name}-{time.time()}", count)
+    worker = machine.start("serve", "worker", INTERPLAY_WORKER_CAPACITY="256")
+    first = last = (0, 0.0)
+    while last[0] < 3_000:
+        await asyncio.sleep(0.02)
+        page = (await client.system())["runs"]
+        done = page.get("succeeded", 0)
+        moment = (done, time.perf_counter())
+        first = moment if not first[1] and done > 300 else first
+        last = moment if first[1] else (0, 0.0)
+    worker.kill()
+    worker.wait()
+    assert batch
+    return (last[0] - first[0]) / (last[1] - first[1])
+
+
+async def _waiting(machine: Ours, client: AsyncClient, count: int) -> tuple[float, float]:
+    worker = machine.start("serve", "worker")
+    await _queue(client, "waiting", f"first-{time.time()}", 2_000)
+    await _until_waiting(client, 2_000)
+    before = _resident(worker.pid)
+    await _queue(client, "waiting", f"rest-{time.time()}", count)
+    await _until_waiting(client, count + 2_000)
+    return before, _resident(worker.pid)
+
+
+async def _until_waiting(client: AsyncClient, count: int) -> None:
+    while (await client.system())["runs"].get("waiting", 0) < count:
+        await asyncio.sleep(0.5)
+
+
+def _resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return float(line.split()[1]) / 1024
+    return 0.0

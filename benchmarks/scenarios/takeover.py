@@ -1,0 +1,65 @@
+"""kill -9 of a worker with 1,000 runs in flight: how long until the first new commit, what is lost or done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from benchmarks.harness.flows import SLOW
+from benchmarks.harness.ours import ours
+from benchmarks.harness.result import Result
+from interplay.client import AsyncClient
+
+RUNS = 1_000
+
+
+async def run(quick: bool) -> Result:
+    result = Result("takeover")
+    times: list[float] = []
+    lost = twice = 0
+    for _ in range(1 if quick else 3):
+        seconds, gone, double = await _once()
+        times.append(seconds)
+        lost, twice = lost + gone, twice + double
+    slowest = max(times)
+    result.figure("interplay", "kill -9 to the first new commit", "s", times)
+    result.at_most("first new commit, s (default lease of 10 s)", slowest, 12.0)
+    result.at_most("runs lost", lost, 0)
+    result.at_most("steps committed twice", twice, 0)
+    return result
+
+
+async def _once() -> tuple[float, int, int]:
+    with ours("--workers", "0") as machine:
+        async with AsyncClient(machine.url, machine.key) as client:
+            await client.flows.put("slow", SLOW)
+            victim = machine.start("serve", "worker")
+            rows = [{"key": str(i), "inputs": {"x": i}} for i in range(RUNS)]
+            batch = (await client.batches.create(f"takeover-{time.time()}", "slow", rows))["batch"]
+            while (await client.batches.get(batch))["by_status"].get("running", 0) < RUNS:
+                await asyncio.sleep(0.05)
+            machine.start("serve", "worker")
+            await asyncio.sleep(1.0)
+            killed_at = time.time()
+            victim.kill()
+            victim.wait()
+            while (await client.batches.get(batch))["by_status"].get("succeeded", 0) < RUNS:
+                await asyncio.sleep(0.25)
+            return await _judge(client, batch, killed_at)
+
+
+async def _judge(client: AsyncClient, batch: str, killed_at: float) -> tuple[float, int, int]:
+    first, twice, seen = float("inf"), 0, 0
+    cursor = None
+    while True:
+        page = await client.runs.list(batch=batch, limit=200, cursor=cursor)
+        for item in page["items"]:
+            seen += 1
+            events = (await client.runs.events(item["run"]))["items"]
+            later = [event["at"] for event in events if event["at"] > killed_at]
+            first = min([first, *later])
+            done = [event["step"] for event in events if event["type"] == "step.succeeded"]
+            twice += len(done) - len(set(done))
+        cursor = page["next"]
+        if cursor is None:
+            return first - killed_at, RUNS - seen, twice
