@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from benchmarks.harness.flows import THREE
 from benchmarks.harness.caller import Caller
+from benchmarks.harness.flows import THREE
 from benchmarks.harness.ours import Ours, ours
 from benchmarks.harness.result import Result
 from interplay.client import AsyncClient

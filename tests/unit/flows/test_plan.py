@@ -113,6 +113,26 @@ class TestDependencies:
         assert plan.root.steps["e"].values["prompt"].evaluate(absent) == "0"
 
 
+class TestFallback:
+    @pytest.mark.parametrize(
+        ("text", "result"),
+        [
+            ("{http: 'http://x', on_error: {use: {status: 0, body: $inputs.n}}}", {"status": 0, "body": 1}),
+            ("{chat: {model: small, prompt: x}, on_error: {use: Sorry.}}", {"text": "Sorry."}),
+            (
+                "{rerank: {query: q, documents: $inputs.urls}, on_error: {use: $inputs.urls}}",
+                {"documents": ["u"]},
+            ),
+            ("{cascade: {models: [small], prompt: x}, on_error: {use: Sorry.}}", {"text": "Sorry."}),
+            ("{set: {x: 1}, on_error: {use: $inputs.any}}", None),
+        ],
+    )
+    def test_stands_for_the_result_or_for_its_first_field(self, text: str, result: Any) -> None:
+        made = step(text).fallback
+        assert made is not None
+        assert made.evaluate({"inputs": INPUTS}) == result
+
+
 class TestComposingKinds:
     def test_a_map_binds_its_item_and_index(self) -> None:
         made = step(

@@ -45,15 +45,16 @@ def secrets_in(config: Config, kind: Kind) -> Iterator[Path]:
         skipped.add("steps")
     for name, value in config.items():
         if name not in skipped:
-            yield from _secrets(value, (name,))
+            yield from secrets_of(value, (name,))
 
 
-def _secrets(value: Any, path: Path) -> Iterator[Path]:
+def secrets_of(value: Any, path: Path) -> Iterator[Path]:
+    """Where `secret://` stands in a value."""
     if isinstance(value, str) and "secret://" in value:
         yield path
     elif isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _secrets(item, (*path, key))
+            yield from secrets_of(item, (*path, key))
 
 
 def _chat(config: Config) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ from interplay.core.flows.types import (
 from interplay.core.flows.values import Literal, Record, Rendered, Sequence, ValueProblem, step_into, tolerance
 
 Typed = tuple[Evaluable, Type]
+_FATAL: Final = frozenset({"expression", "reference", "template", "cycle"})
 DEFAULT_DEADLINE: Final = 86_400.0  # seconds
 DEFAULT_MAX_STEPS: Final = 10_000
 RUN_TYPE: Final = object_of(id=STRING, started_at=NUMBER)
@@ -43,11 +44,15 @@ class CheckResult:
 
 
 def compile_flow(flow: Flow, version: str = "") -> Plan:
-    """The plan of a flow that was checked before. Raises InvalidFlow when it was not."""
-    result = check_flow(flow, version=version)
-    if result.plan is None:
-        raise InvalidFlow(result.problems)
-    return result.plan
+    """The plan of a flow that was checked before. Raises InvalidFlow when nothing can be made of it.
+
+    A run keeps its version for life, and a later release may check more than the one that accepted it: only
+    what cannot be compiled at all is refused here.
+    """
+    problems, plan, _ = _compiled(flow, FlowCompiler(Source(), None, None), version)
+    if any(problem.code in _FATAL for problem in problems):
+        raise InvalidFlow(problems)
+    return plan
 
 
 def check_flow(
@@ -63,19 +68,20 @@ def check_flow(
     `models` maps the aliases that the project knows to their tasks, `flows` the names of its flows to
     their input names; None leaves such names unchecked.
     """
-    compiler = FlowCompiler(source or Source(), models, flows)
+    problems, plan, types = _compiled(flow, FlowCompiler(source or Source(), models, flows), version)
+    return CheckResult(problems, None if problems else plan, types)
+
+
+def _compiled(flow: Flow, compiler: FlowCompiler, version: str) -> tuple[list[Problem], Plan, dict[str, Type]]:
     names: dict[str, Type] = {"inputs": _inputs_type(flow, compiler), "run": RUN_TYPE}
     root, types = compiler.scope(flow.steps, ("steps",), names)
     output = None
     if flow.output is not None:
         output, _ = compiler.value(flow.output, ("output",), {**names, **types})
         compiler.absences(root, output, ("output",))
-    problems = in_order(compiler.problems)
-    if problems:
-        return CheckResult(problems, None, types)
     scope = ScopePlan(root.steps, output, root.dependents)
     plan = Plan(flow, version, scope, flow.deadline or DEFAULT_DEADLINE, flow.max_steps or DEFAULT_MAX_STEPS)
-    return CheckResult([], plan, types)
+    return in_order(compiler.problems), plan, types
 
 
 def _inputs_type(flow: Flow, compiler: Compiler) -> Type:
@@ -136,10 +142,7 @@ class FlowCompiler(Compiler):
         if policy.limit is not None:
             limit_key, _ = self.value(policy.limit.key, (*path, "limit", "key"), names)
         if policy.on_error.action == "use":
-            fallback, used = self.value(policy.on_error.use, (*path, "on_error", "use"), names)
-            if not fits(used, result):
-                message = f"the value used instead is {with_article(used)}"
-                self.say("type", message, (*path, "on_error", "use"), with_article(result))
+            fallback = self._fallback(kind, policy.on_error.use, result, names, path)
         extra = [part for part in (when, limit_key, fallback) if part is not None]
         parts = [*values.values(), *extra, *composite_parts(composite)]
         needs, tolerates = dependencies(step, parts, siblings, self, path)
@@ -149,6 +152,19 @@ class FlowCompiler(Compiler):
             name, step.kind, policy, values, needs - {name}, tolerates, when, limit_key, fallback, composite
         )
         return plan, result
+
+    def _fallback(self, kind: Kind, raw: Any, result: Type, names: Mapping[str, Type], path: Path) -> Evaluable:
+        """What stands for the result after a failure. A value of the kind's first field stands for that field:
+        `use: $find.documents` on a rerank, `use: Sorry.` on a chat."""
+        at: Path = (*path, "on_error", "use")
+        value, used = self.value(raw, at, names)
+        if fits(used, result):
+            return value
+        first = next(iter((result.fields or {}).items()), None)
+        if first is not None and not kind.open and used.kind != "object" and fits(used, first[1]):
+            return Record(((first[0], value),))
+        self.say("type", f"the value used instead is {with_article(used)}", at, with_article(result))
+        return value
 
     def _quorum(self, step: Step, needs: frozenset[str], path: Path) -> None:
         join = step.policy.join

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from interplay.core.errors import near_names
 from interplay.core.flows.ir import Policy, Step
 from interplay.core.flows.kinds import KINDS, Kind, chat_result
 from interplay.core.flows.plan import (
@@ -20,6 +19,7 @@ from interplay.core.flows.plan import (
 )
 from interplay.core.flows.scopes import scope_plan
 from interplay.core.flows.source import Path
+from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.types import (
     ANY,
     INTEGER,
@@ -243,10 +243,10 @@ def _answer(compiler: FlowCompiler, config: Mapping[str, Any], types: Mapping[st
         return
     for name, kind in types.items():
         if kind.kind == "object" and kind.fields is not None and answer not in kind.fields and "open" not in kind.enum:
-            near = near_names(answer, kind.fields)
+            near = nearest(answer, kind.fields)
             meant = f"Did you mean {near[0]!r}?" if near else None
             message = f"{name} gives no {answer!r}"
-            compiler.say("reference", message, (*path, "answer"), f"one of {', '.join(kind.fields)}", meant)
+            compiler.say("reference", message, (*path, "answer"), f"one of {listed(kind.fields)}", meant)
 
 
 def _judge(compiler: FlowCompiler, config: Mapping[str, Any], path: Path, names: Mapping[str, Type]) -> StepPlan | None:
@@ -298,19 +298,19 @@ def _flow(compiler: FlowCompiler, config: Mapping[str, Any], path: Path, names: 
     given = config.get("inputs") or {}
     if compiler.flows is not None:
         if name not in compiler.flows:
-            near = near_names(name, compiler.flows)
+            near = nearest(name, compiler.flows)
             meant = f"Did you mean {near[0]!r}?" if near else None
             compiler.say("flow", f"there is no flow {name!r}", (*path, "name"), suggestion=meant)
         elif isinstance(given, dict):
             known = compiler.flows[name]
             for extra in sorted(set(given) - set(known)):
-                near = near_names(extra, known)
+                near = nearest(extra, known)
                 meant = f"Did you mean {near[0]!r}?" if near else None
                 compiler.say(
                     "reference",
                     f"{name} has no input {extra!r}",
                     (*path, "inputs", extra),
-                    f"one of {', '.join(known)}",
+                    f"one of {listed(known)}",
                     meant,
                 )
     inputs, _ = compiler.value(given, (*path, "inputs"), names, OBJECT)

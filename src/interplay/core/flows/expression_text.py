@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from interplay.core.errors import near_names
+from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.types import ANY, Type
 
 MACROS: Final = ("map", "filter", "all", "exists", "exists_one")
@@ -76,8 +76,8 @@ def check_fields(bare: str, names: Mapping[str, Type]) -> None:
             if kind.kind != "object" or kind.fields is None or "open" in kind.enum:
                 break
             if field not in kind.fields:
-                near = near_names(field, kind.fields)
-                meant = f"; did you mean {path}.{near[0]}?" if near else f"; it has {', '.join(kind.fields)}"
+                near = nearest(field, kind.fields)
+                meant = f"; did you mean {path}.{near[0]}?" if near else f"; it has {listed(kind.fields)}"
                 raise ExpressionProblem(f"{path} has no field {field!r}{meant}", place)
             kind, path = kind.fields[field], f"{path}.{field}"
 

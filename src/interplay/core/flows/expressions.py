@@ -22,13 +22,13 @@ from typing import Any, Final
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
 from interplay.core.flows import expression_text as text
 from interplay.core.flows.expression_limits import MOST_ITEMS, MOST_WORK, Risk, extent, short
 from interplay.core.flows.expression_text import ExpressionProblem, First, Route
 from interplay.core.flows.expression_words import in_words, word_advice
 from interplay.core.flows.plan import ABSENT, Names
+from interplay.core.flows.suggestions import nearest
 from interplay.core.flows.types import ANY, STRING, Type, as_typed, list_of
 
 __all__ = ["MOST_CHARACTERS", "MOST_ITEMS", "Comprehension", "Expression", "ExpressionProblem", "compile_expression"]
@@ -310,7 +310,7 @@ def _problem(reason: str, source: str, rewritten: str, names: Mapping[str, Type]
     if "not expected here" in words and ";" not in words:
         words += word_advice(text.blank(source))
     unknown = re.search(r"undeclared reference to '(\w+)", reason)
-    near = near_names(unknown[1], names) if unknown else []
+    near = nearest(unknown[1], names) if unknown else []
     if near:
         words += f"; did you mean {near[0]!r}?"
     found = _PLACE.search(reason)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from interplay.core.errors import near_names
 from interplay.core.flows.durations import EXPECTED, parse_duration
 from interplay.core.flows.ir import Step
 from interplay.core.flows.kinds import Field, Form, Kind
 from interplay.core.flows.policies import Reporter
 from interplay.core.flows.source import Path, Source
+from interplay.core.flows.suggestions import nearest
 
 _FILE: Final = re.compile(r"[\w./][\w./-]*\.(?:md|txt|jinja|j2)")
 _ROLES: Final = ("system", "user", "assistant", "tool", "developer")
@@ -73,7 +73,7 @@ class FieldReader:
 
     def _required(self, kind: Kind, raw: Mapping[str, Any], path: Path) -> None:
         """What is missing, unless a key that nobody knows was probably meant for it."""
-        strange = [near for name in raw if name not in kind.fields for near in near_names(name, kind.fields)]
+        strange = [near for name in raw if name not in kind.fields for near in nearest(name, kind.fields)]
         for name, spec in kind.fields.items():
             if spec.required and raw.get(name) is None and name not in strange:
                 hint = "A loop without `max` could go on for ever." if (kind.name, name) == ("loop", "max") else None
@@ -129,7 +129,7 @@ class FieldReader:
         if spec.choices:
             if value in spec.choices:
                 return value
-            near = near_names(str(value), spec.choices) or near_names(str(value).upper(), spec.choices)
+            near = nearest(str(value), spec.choices) or nearest(str(value).upper(), spec.choices)
             meant = f"Did you mean {near[0]!r}?" if near else None
             expected = f"one of {', '.join(spec.choices)}"
             self._reporter.say("value", f"{value!r} is not known", path, expected=expected, suggestion=meant)

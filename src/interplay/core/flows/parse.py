@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from interplay.core.errors import near_names
 from interplay.core.flows import policies
-from interplay.core.flows.combinations import check_combinations
+from interplay.core.flows.combinations import check_combinations, secrets_of
 from interplay.core.flows.fields import FieldReader, ReadFile, described
 from interplay.core.flows.ir import Flow, Input, Step
 from interplay.core.flows.kinds import COMPOSING_POLICIES, KINDS, LATER, STEP_KEYS
@@ -19,6 +18,7 @@ from interplay.core.flows.problems import Problem
 from interplay.core.flows.schemas import schema_mismatch, schema_problems
 from interplay.core.flows.source import Path, Source, from_data, read_yaml
 from interplay.core.flows.storable import unstorable
+from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.types import TypeProblem, mismatch, parse_type, schema_of
 
 FLOW_KEYS: Final = ("flow", "about", "inputs", "steps", "output", "deadline", "max_steps")
@@ -75,8 +75,8 @@ class _Parser:
 
     def unknown_key(self, key: str, path: Path, known: Iterable[str], what: str) -> None:
         known = list(known)
-        near = near_names(key, known)
-        expected = f"one of {', '.join(known)}" if known else None
+        near = nearest(key, known)
+        expected = f"one of {listed(known)}" if known else None
         suggestion = f"Did you mean {near[0]!r}?" if near else None
         self.say(
             "unknown_key", f"{what} has no {key!r}", (*path, key), expected=expected, suggestion=suggestion, at_key=True
@@ -117,6 +117,9 @@ class _Parser:
             self._fields.duration(data.get("deadline"), ("deadline",)),
             self._max_steps(data.get("max_steps")),
         )
+        for place in secrets_of([data.get("output")], ()):
+            message = "a secret cannot stand here: it would be written into the journal"
+            self.say("secret", message, ("output", *place[1:]), expected="secret://name in the headers of http or emit")
         return ParsedFlow(flow, self.source, self.problems)
 
     def _max_steps(self, value: Any) -> int | None:
@@ -215,7 +218,7 @@ class _Parser:
                 known = sorted(STEP_KEYS) if kinds else [*KINDS, *sorted(STEP_KEYS)]
                 self.unknown_key(key, path, known, "a step")
         if len(kinds) != 1:
-            if not kinds and not [key for key in body if near_names(key, KINDS)]:
+            if not kinds and not [key for key in body if nearest(key, KINDS)]:
                 self.say("kind", "the step has no kind", path, expected=f"one of {', '.join(KINDS)}")
             elif kinds:
                 self.say("kind", f"the step has {len(kinds)} kinds: {', '.join(kinds)}", path, expected="exactly one")

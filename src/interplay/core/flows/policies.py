@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from interplay.core.errors import near_names
 from interplay.core.failures import CODES, RETRYABLE
 from interplay.core.flows.durations import EXPECTED, parse_duration
 from interplay.core.flows.ir import Budget, Join, Limit, OnError, Policy, Retry, Timeout
 from interplay.core.flows.source import Path
+from interplay.core.flows.suggestions import nearest
 
 _QUORUM: Final = re.compile(r"quorum\(\s*(\d+)\s*\)")
 _JOINS: Final = ("all", "any", "first", "all_settled")
@@ -113,7 +113,7 @@ class PolicyReader:
             codes = [value["on"]] if isinstance(value["on"], str) else value["on"]
             unknown = [code for code in codes if code not in CODES] if isinstance(codes, list) else [codes]
             if unknown:
-                near = near_names(str(unknown[0]), CODES) or sorted(RETRYABLE)
+                near = nearest(str(unknown[0]), CODES) or sorted(RETRYABLE)
                 self._wrong("retry", unknown[0], f"error codes such as {', '.join(near)}", "on")
             else:
                 made["on"] = tuple(codes)

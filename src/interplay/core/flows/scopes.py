@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-from interplay.core.errors import near_names
 from interplay.core.flows.expression_text import blank, dotted
 from interplay.core.flows.expressions import (
     AnyExpression,
@@ -17,6 +16,7 @@ from interplay.core.flows.kinds import KINDS, Form
 from interplay.core.flows.plan import Evaluable, ScopePlan, StepPlan
 from interplay.core.flows.problems import Place, Problem
 from interplay.core.flows.source import Path, Source
+from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.templates import TemplateProblem, TextTemplate, compile_template
 from interplay.core.flows.types import ANY, Type, fits, type_of_value, with_article
 from interplay.core.flows.values import REFERENCE, ValueProblem, compile_value, expressions_in, tolerance, unknown_name
@@ -68,13 +68,14 @@ class Compiler:
     def expression(
         self, source: str, path: Path, names: Mapping[str, Type], wanted: str | None = "boolean"
     ) -> AnyExpression | None:
-        text = source.strip()
-        if text.startswith("${") and text.endswith("}"):
-            text = text[2:-1]
+        text, begin = source, 0
+        if source.strip().startswith("${") and source.strip().endswith("}"):
+            text = source.strip()[2:-1]
+            begin = source.index("${") + 2
         try:
             made = compile_expression(text, names)
         except ExpressionProblem as wrong:
-            self._tell(wrong, path)
+            self._tell(ExpressionProblem(wrong.message, wrong.column + begin), path)
             return None
         if wanted is not None and made.result not in (wanted, "any"):
             self.say("type", f"`{text.strip()}` is {with_article(made.type)}", path, f"a {wanted}")
@@ -101,13 +102,13 @@ class Compiler:
                 message = f"the template uses {name!r}, and templates see only `inputs` and the names in `with`"
                 self.say("template", message, path, suggestion=f"Add `with: {{{name}: ${name}}}`.")
             else:
-                near = near_names(name, known)
+                near = nearest(name, known)
                 meant = f"Did you mean {near[0]!r}?" if near else None
                 self.say(
                     "template",
                     f"the template uses {name!r}, which is no name here",
                     path,
-                    f"one of {', '.join(sorted(known))}",
+                    f"one of {listed(sorted(known))}",
                     meant,
                 )
         return made
@@ -118,13 +119,13 @@ class Compiler:
             return
         found = self.models.get(alias)
         if found is None:
-            near = near_names(alias, self.models)
+            near = nearest(alias, self.models)
             meant = f"Did you mean {near[0]!r}?" if near else None
             self.say(
                 "model",
                 f"there is no model {alias!r}",
                 path,
-                f"one of {', '.join(sorted(self.models)) or 'none yet'}",
+                f"one of {listed(sorted(self.models)) or 'none yet'}",
                 meant,
             )
         elif task is not None and found != task and not (task == "classify" and found == "chat"):

@@ -18,9 +18,9 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
 from interplay.core.flows import template_filters as filters
+from interplay.core.flows.suggestions import nearest
 from interplay.core.flows.template_filters import METER, MOST_OUTPUT, Meter, TooMuch
 
 MOST_SOURCE: Final = 256 * 1024  # characters
@@ -147,7 +147,7 @@ def _syntax(wrong: TemplateSyntaxError) -> TemplateProblem:
     message = (wrong.message or "it does not compile").rstrip(".")
     name = re.search(r"No filter named '([^']*)'", message)
     if name is not None:
-        near = near_names(name[1], filters.NAMES)
+        near = nearest(name[1], filters.NAMES)
         message = f"there is no filter {name[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
     return TemplateProblem(message, wrong.lineno)
 

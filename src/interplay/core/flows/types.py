@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from interplay.core.errors import InvalidRunInputs, near_names
+from interplay.core.errors import InvalidRunInputs
 from interplay.core.flows.ir import Flow, Input
 from interplay.core.flows.schemas import schema_mismatch
 from interplay.core.flows.storable import unstorable
+from interplay.core.flows.suggestions import nearest
 
 
 class Type(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,7 +105,7 @@ def _simple(name: Any) -> Type:
         return Type(str(name))
     if name == "list":
         return list_of(ANY)
-    near = near_names(str(name), [*SIMPLE, "list", "enum"])
+    near = nearest(str(name), [*SIMPLE, "list", "enum"])
     meant = f"; did you mean {near[0]!r}?" if near else ""
     raise TypeProblem(f"{name!r} is not a type; expected one of {', '.join(SIMPLE)}, list{meant}")
 
@@ -232,7 +233,7 @@ def check_inputs(flow: Flow, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in given:
         if name not in flow.inputs:
-            near = near_names(name, flow.inputs)
+            near = nearest(name, flow.inputs)
             known = ", ".join(flow.inputs) or "none"
             advice = f"Did you mean {near[0]!r}?" if near else f"The flow's inputs are: {known}."
             raise InvalidRunInputs(f"The flow has no input {name!r}.", where=f"inputs.{name}", advice=advice)

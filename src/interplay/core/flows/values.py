@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import msgspec
 
-from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
 from interplay.core.flows.expression_text import blank
 from interplay.core.flows.expressions import ExpressionProblem, compile_expression
 from interplay.core.flows.plan import ABSENT, Evaluable, Names
 from interplay.core.flows.source import Path
+from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.templates import TextTemplate
 from interplay.core.flows.types import ANY, STRING, Type, list_of, shared_type, type_of_value, with_article
 
@@ -290,15 +290,15 @@ def step_into(kind: Type, part: str | int, path: str) -> Type:
     if part not in kind.fields:
         if "open" in kind.enum:
             return ANY
-        near = near_names(part, kind.fields)
+        near = nearest(part, kind.fields)
         meant = f"Did you mean ${path}.{near[0]}?" if near else None
-        raise ValueProblem(f"${path} has no field {part!r}", f"one of {', '.join(kind.fields)}", meant)
+        raise ValueProblem(f"${path} has no field {part!r}", f"one of {listed(kind.fields)}", meant)
     return kind.fields[part]
 
 
 def unknown_name(name: str, names: Mapping[str, Type], shown: str) -> ValueProblem:
-    near = near_names(name, names)
+    near = nearest(name, names)
     meant = f"Did you mean {near[0]!r}?" if near else None
     return ValueProblem(
-        f"{shown} refers to nothing: there is no step or name {name!r}", f"one of {', '.join(names)}", meant
+        f"{shown} refers to nothing: there is no step or name {name!r}", f"one of {listed(names)}", meant
     )
