@@ -77,9 +77,8 @@ class Result:
         print(f"\n{self.scenario}")
         for figure in self.figures:
             low, high = figure.spread
-            print(
-                f"  {figure.system:<22} {figure.metric:<34} {figure.value:>12,.2f} {figure.unit:<10} ({low:,.2f} to {high:,.2f})"
-            )
+            name = f"  {figure.system:<12} {figure.metric:<40}"
+            print(f"{name} {figure.value:>12,.2f} {figure.unit:<8} ({low:,.2f} to {high:,.2f})")
         for bar in self.bars:
             print(f"  {'met   ' if bar.met else 'MISSED'} {bar.name:<50} {bar.bar:>12}  {bar.value:,.2f}")
         for note in self.notes:

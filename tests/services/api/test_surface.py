@@ -1,0 +1,90 @@
+"""What every route has in common: keys, scopes, sizes, problems in words."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from interplay.client import ApiError, AsyncClient
+from interplay.services.all_in_one.machine import Machine
+from interplay.services.api.app import make_api
+
+TEN_MISTAKES = """
+flow: Wrong Name
+inputs: {q: strng}
+steps:
+  a: {chat: {modell: small, prompt: hi}}
+  b: {classify: {text: $inputs.z, labels: [x]}}
+  c: {http: {url: $nothing.body}}
+  e: {loop: {carry: 1, steps: {s: {set: {x: 1}}}, update: 2}}
+  f: {cht: {}}
+  g: {set: {x: 1}, retry: many}
+  h: {set: {x: "${ 1 + }"}}
+output: $missing
+"""
+
+
+class TestKeys:
+    async def test_nothing_is_open_but_health(self, machine: Machine) -> None:
+        async with httpx.AsyncClient(base_url=machine.url, trust_env=False) as stranger:
+            for path in ("/api/v1/runs", "/api/v1/flows", "/api/v1/system", "/openapi.json"):
+                answer = await stranger.get(path)
+                assert answer.status_code == 401
+                assert answer.headers["content-type"] == "application/problem+json"
+            assert (await stranger.get("/healthz")).status_code == 200
+            assert (await stranger.get("/readyz")).json()["status"] == "ready"
+
+    async def test_another_host_name_is_refused(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        answer = await http.get("/api/v1/runs", headers={"Host": "evil.example"})
+        assert answer.status_code == 421
+
+    def test_every_route_says_what_scope_it_needs(self) -> None:
+        paths = make_api(None).openapi()["paths"]
+        operations = [op for methods in paths.values() for op in methods.values()]
+        assert len(operations) > 25
+        assert [op["operationId"] for op in operations if not op.get("x-scope")] == []
+
+
+class TestProblems:
+    async def test_ten_mistakes_are_ten_problems(self, client: AsyncClient) -> None:
+        found = await client.flows.check(TEN_MISTAKES, file="wrong.yaml")
+        lines = {problem["line"] for problem in found["problems"]}
+        assert len(found["problems"]) >= 10
+        assert {2, 3, 5, 6, 7, 8, 9, 10, 11, 12} <= lines
+
+    async def test_an_invalid_flow_is_not_kept(self, client: AsyncClient) -> None:
+        with pytest.raises(ApiError) as refused:
+            await client.flows.put("wrong", TEN_MISTAKES)
+        assert refused.value.status == 422
+        assert (await client.flows.list())["items"] == []
+
+    async def test_a_body_over_the_limit_is_413(self, http: httpx.AsyncClient) -> None:
+        answer = await http.post("/api/v1/runs", content=b"x" * (17 * 1024 * 1024))
+        assert answer.status_code == 413
+
+    async def test_a_streamed_body_over_the_limit_is_413_too(self, http: httpx.AsyncClient) -> None:
+        async def endless() -> object:
+            for _ in range(20):
+                yield b"x" * 1024 * 1024
+
+        answer = await http.post("/api/v1/runs", content=endless())  # type: ignore[arg-type]
+        assert answer.status_code == 413
+
+    async def test_what_is_not_json_is_said(self, http: httpx.AsyncClient) -> None:
+        answer = await http.post("/api/v1/runs", content=b"{no")
+        assert answer.status_code == 422
+        assert answer.json()["where"] == "body"
+
+    @pytest.mark.parametrize("path", ["/api/v1/runs/nope", "/api/v1/nothing"])
+    async def test_what_is_not_there_says_so(self, http: httpx.AsyncClient, path: str) -> None:
+        answer = await http.get(path)
+        assert answer.status_code in (404, 422)
+        assert {"type", "title", "detail"} <= set(answer.json())
+
+    async def test_a_channel_somebody_moved_is_a_conflict(self, client: AsyncClient, http: httpx.AsyncClient) -> None:
+        version = (await client.flows.put("f", "flow: f\nsteps: {a: {set: {x: 1}}}\n"))["version"]
+        await client.flows.set_channel("f", "prod", version)
+        answer = await http.put(
+            "/api/v1/flows/f/channels/prod", json={"version": version}, headers={"If-Match": '"abc"'}
+        )
+        assert answer.status_code == 409
