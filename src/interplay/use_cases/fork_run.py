@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from interplay.core.flows.types import check_inputs
-from interplay.core.runs.events import decode_value, encode_body, encode_value
+from interplay.core.runs.events import RunStarted, decode_value, encode_body, encode_value
 from interplay.core.runs.forking import ForkPlan, plan_fork
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_store import CreatedRun, NewRun, RunStore
@@ -73,9 +73,14 @@ class ForkRun:
         before = decode_value(record.input) if record.input else {}
         inputs = check_inputs(new.flow, {**before, **(request.inputs or {})})
         fork = plan_fork(old, new, events, request.from_step, (before, inputs))
-        journal = tuple((int(e.body.kind), e.step_key, e.attempt, encode_body(e.body)) for e in fork.journal)
+        run_id = self._new_id()
+        started = RunStarted((run_id.int >> 80) / 1000.0, str(request.run_id))  # an id's first 48 bits are its time
+        journal = (
+            (int(started.kind), None, 0, encode_body(started)),
+            *((int(e.body.kind), e.step_key, e.attempt, encode_body(e.body)) for e in fork.journal),
+        )
         return fork, NewRun(
-            run_id=self._new_id(),
+            run_id=run_id,
             project_id=project_id,
             flow_name=record.flow_name,
             flow_version=version,
