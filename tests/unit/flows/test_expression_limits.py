@@ -38,6 +38,9 @@ class TestHostileExpression:
             ("x.split('').map(c, x).join('')", "a" * 100_000),
             ("[x.split(',').map(c, c)]", "," * 9_000),
             ("x.replace('a', x)", "a" * 100_000),
+            ("{'k': x.map(a, x)}", {str(i): "v" * 50 for i in range(1_500)}),
+            ("x.map(a, [1, 2, 3].map(b, x))", {str(i): "v" * 50 for i in range(1_500)}),
+            ("x.filter(a, a != x)", [["v" * 50]] * 10_000),
             ("x.replace('a', x).replace('a', x).replace('a', x)", "a" * 1_000),
             ("[x, x].join(x).replace('a', x)", "a" * 10_000),
             (f"x.replace('', '{'a' * 100}')", "a" * 2**20),
@@ -66,6 +69,7 @@ class TestHostileExpression:
             ("x.replace('a', 'b')", "a" * 1_000_000, 1_000_000),
             ("x.split(',')", "a," * 50_000, 50_001),
             ("x + x", "a" * 1_000_000, 2_000_000),
+            ("[x.map(a, a.t + '!')]", [{"t": "v" * 500}] * 1_000, 1),
             ("[x.map(a, a)]", list(range(2_000)), 1),
             ("x.join(', ')", ["ab"] * 1_000, 3_998),
         ],
@@ -77,3 +81,8 @@ class TestHostileExpression:
         began = time.perf_counter()
         assert evaluate("x.matches('(a*)*b')", "a" * 100_000) is False
         assert time.perf_counter() - began < 2
+
+    def test_maps_and_filters_follow_one_another_a_few_times(self) -> None:
+        assert evaluate("x" + ".filter(a, a > 1)" * 4, [1, 2]) == [2]
+        with pytest.raises(ExpressionProblem, match="more than 4"):
+            evaluate("x" + ".filter(a, a > 1)" * 5, [1, 2])

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from interplay.core.failures import StepFailure
-from interplay.core.flows.expression_text import ExpressionProblem, arguments, blank
+from interplay.core.flows.expression_text import ExpressionProblem, arguments, blank, dotted
 
 MOST_WORK: Final = 64 * 1024 * 1024  # bytes that an evaluation may build, by estimate
 MOST_ITEMS: Final = 10_000  # of a list that map or filter walks on its own
 MOST_BUILT: Final = 2_000  # items of a list that CEL builds itself: it takes 16 bytes for each pair of them
 _BUILDING = re.compile(r"\.\s*(?:map|filter)\s*\(")
-_COMPREHENSION = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(")
+_COMPREHENSION = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*(\w+)\s*,")
 _CALL = re.compile(r"\.\s*(replace|join|format|quote|split)\s*\(")
 
 
@@ -21,7 +21,8 @@ class Risk:
     """What an expression can do to the size of its data.
 
     `factor`: how often a part of the data may stand in the result; `power`: how often each part of it may
-    be replaced by all of it; `nested`: how many comprehensions there are, each at worst inside another.
+    be replaced by all of it; `nested`: how many comprehensions there are whose bodies name more than their own
+    item, each at worst inside another.
     """
 
     __slots__ = ("_building", "_factor", "_items", "_nested", "_power", "_splits", "always")
@@ -30,7 +31,7 @@ class Risk:
         bare = blank(source)
         self._factor = bare.count("+") + 1
         self._power = 0
-        self._nested = min(len(_COMPREHENSION.findall(bare)), 4)
+        self._nested = sum(_reaches_out(bare, found) for found in _COMPREHENSION.finditer(bare))
         self._building = bool(_BUILDING.search(bare))
         self._items = bare.count(",") + 1
         self._splits = False
@@ -67,14 +68,24 @@ class Risk:
                 f"`{short(source)}` may build a list of {longest:,}; inside an expression {MOST_BUILT:,} are allowed.",
                 advice=f"As an expression of its own, list.map(…) may walk {MOST_ITEMS:,}.",
             )
-        turns = min(10_000, max(longest, 16) ** self._nested) if self._nested else 1
+        turns = min(10_000, max(longest, 16) ** min(self._nested, 4)) if self._nested else 1
         growth = max(1, size) ** min(self._power, 4)
-        if (self._factor > 1 or self._power) and self._factor * max(size, 1) * turns * growth > MOST_WORK:
+        grows = self._factor > 1 or self._power or (self._building and self._nested)
+        if grows and self._factor * max(size, 1) * turns * growth > MOST_WORK:
             raise StepFailure(
                 "expression",
                 f"`{short(source)}` would build too much from {size:,} bytes of data.",
                 advice="Concatenate less, or leave it to a step of its own.",
             )
+
+
+def _reaches_out(bare: str, found: re.Match[str]) -> bool:
+    """Whether the body of a comprehension names anything but its own item."""
+    depth, end = 1, found.end()
+    while end < len(bare) and depth:
+        depth += (bare[end] in "([{") - (bare[end] in ")]}")
+        end += 1
+    return any(root != found[1] for root, _, _ in dotted(bare[found.end() : end - 1]))
 
 
 def extent(value: Any) -> tuple[int, int]:

@@ -34,7 +34,8 @@ from interplay.core.flows.types import ANY, STRING, Type, as_typed, list_of
 __all__ = ["MOST_CHARACTERS", "MOST_ITEMS", "Comprehension", "Expression", "ExpressionProblem", "compile_expression"]
 
 MOST_CHARACTERS: Final = 8_000
-MOST_SECONDS: Final = 1.0
+MOST_SECONDS: Final = 1.0  # for one list that map or filter walks
+MOST_CHAINED: Final = 4
 _EXTENSIONS: Final = (ext_optional.ExtOptional, ext_strings.ExtStrings, ext_math.ExtMath)
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
 _COMPILING = threading.Lock()
@@ -115,11 +116,12 @@ class Expression:
 class Comprehension:
     """`list.map(x, …)` or `list.filter(x, …)`, one item after the other."""
 
-    __slots__ = ("_body", "_filter", "_list", "_variable", "roots", "source", "tolerates", "type")
+    __slots__ = ("_body", "_filter", "_list", "_variable", "depth", "roots", "source", "tolerates", "type")
 
     roots: frozenset[str]
     tolerates: frozenset[str]
     type: Type
+    depth: int
 
     def __init__(self, source: str, listed: AnyExpression, body: Expression, variable: str, kind: str) -> None:
         self.source = source
@@ -127,6 +129,7 @@ class Comprehension:
         self._body = body
         self._variable = variable
         self._filter = kind == "filter"
+        self.depth = 1 + (listed.depth if isinstance(listed, Comprehension) else 0)
         self.roots = listed.roots | (body.roots - {variable})
         strict = (listed.roots - listed.tolerates) | (body.roots - body.tolerates)
         self.tolerates = self.roots - strict
@@ -159,7 +162,7 @@ class Comprehension:
                 made.append(item if self._filter else value)
             if not self._filter:
                 size += 8 if value.__class__ is not str and value.__class__ in _SIMPLE else extent(value)[0]
-            if size > MOST_WORK or time.monotonic() > deadline:
+            if size > MOST_WORK // 8 or time.monotonic() > deadline:
                 raise _failure(self.source, "it builds too much; use a `map` step")
         return made
 
@@ -180,6 +183,8 @@ def compile_expression(source: str, names: Mapping[str, Type]) -> AnyExpression:
     if split is not None:
         listed, kind, variable, body = split
         over = compile_expression(listed, names)
+        if isinstance(over, Comprehension) and over.depth >= MOST_CHAINED:
+            raise ExpressionProblem(f"more than {MOST_CHAINED} of map and filter follow one another")
         item = over.type.items or ANY if over.type.kind == "list" else STRING if over.type.kind == "object" else ANY
         each = _compile(body, {**names, variable: item})
         if over.result not in ("list", "object", "any"):
