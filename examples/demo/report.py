@@ -76,7 +76,7 @@ async def print_report(client: AsyncClient, outcome: Outcome, home: Path) -> Non
     print("Agreement with the human sign")
     for name, right in accuracy(succeeded).items():
         line(name, f"{right:.0%}")
-    print("Where the time went")
+    print("Where the time went (all runs together, waiting for a model's turn included)")
     for step, seconds in busiest(events):
         line(step, f"{seconds:.1f} s")
     outcome.good = lost == 0 and again == 0 and len(succeeded) == len(views)
