@@ -24,6 +24,19 @@ class TestManyProblems:
         assert nearest("repli", [*names, "reply"]) == ["reply"]
         assert listed(names).endswith("and 5,970 more")
 
+    def test_more_expressions_than_are_compiled_are_told_once_and_soon(self) -> None:
+        began = time.perf_counter()
+        steps = "a: {set: {x: '" + "${ 1 }" * 10_001 + "'}}\nb: {set: {x: '${ 1 }'}, when: 1 > 0}"
+        (problem,) = check_steps(steps)
+        assert problem.code == "too_large"
+        assert time.perf_counter() - began < 5
+
+    def test_what_is_said_of_a_long_value_is_short(self) -> None:
+        for value in ("x" * 100_000, "$" + "x" * 100_000, "${ " + "x" * 7_000 + " }"):
+            fields = f"url: 'http://x', method: '{value}', body: '{value}'"
+            for problem in check_steps(f"a: {{http: {{{fields}}}, retry: '{value}'}}"):
+                assert len(str(problem)) < 3_000
+
     def test_a_secret_in_the_output_is_told(self) -> None:
         (problem,) = problems_of("flow: f\nsteps: {a: {set: {x: 1}}}\noutput: {k: secret://k}")
         assert (problem.code, problem.path) == ("secret", "output.k")

@@ -33,8 +33,9 @@ class TestLimits:
             "a: " + "[" * (MOST_DEPTH + 1) + "]" * (MOST_DEPTH + 1),
             "? " * 2_000,
             "a: " + "x" * (1024 * 1024),
+            "a: &a " + "x" * 100_000 + "\nb: [" + ", ".join(["*a"] * 1_000) + "]",
         ],
-        ids=["bomb", "recursive", "brackets", "braces", "deep", "questions", "long"],
+        ids=["bomb", "recursive", "brackets", "braces", "deep", "questions", "long", "repeated"],
     )
     def test_too_much_is_told_and_soon(self, text: str) -> None:
         began = time.perf_counter()

@@ -14,7 +14,7 @@ from interplay.core.flows.combinations import check_combinations, secrets_of
 from interplay.core.flows.fields import FieldReader, ReadFile, described
 from interplay.core.flows.ir import Flow, Input, Step
 from interplay.core.flows.kinds import COMPOSING_POLICIES, KINDS, LATER, STEP_KEYS
-from interplay.core.flows.problems import Problem
+from interplay.core.flows.problems import Problem, problem_at
 from interplay.core.flows.schemas import schema_mismatch, schema_problems
 from interplay.core.flows.source import Path, Source, from_data, read_yaml
 from interplay.core.flows.storable import unstorable
@@ -70,8 +70,7 @@ class _Parser:
         at_key: bool = False,
     ) -> None:
         place = self.source.key(path) if at_key else self.source.place(path)
-        shown = ".".join(str(part) for part in path)
-        self.problems.append(Problem(code, message, shown, place, expected, suggestion))
+        self.problems.append(problem_at(code, message, path, place, expected, suggestion))
 
     def unknown_key(self, key: str, path: Path, known: Iterable[str], what: str) -> None:
         known = list(known)

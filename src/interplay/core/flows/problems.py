@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from interplay.core.errors import InvalidInput
 
 MOST_SHOWN: Final = 160  # characters of a line
+MOST_SAID: Final = 800  # characters of a sentence
+T = TypeVar("T", str, str | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,23 @@ class Problem:
         if self.suggestion:
             parts.append(self.suggestion)
         return " ".join(parts)
+
+
+def problem_at(
+    code: str,
+    message: str,
+    path: Sequence[str | int],
+    place: Place,
+    expected: str | None = None,
+    suggestion: str | None = None,
+) -> Problem:
+    """A problem whose sentences are short enough to be read, whatever stands in the flow."""
+    shown = ".".join(str(part)[:MOST_SHOWN] for part in path)
+    return Problem(code, _cut(message), shown, place, _cut(expected), _cut(suggestion))
+
+
+def _cut(text: T) -> T:
+    return text[:MOST_SAID] + "…" if isinstance(text, str) and len(text) > MOST_SAID else text
 
 
 class InvalidFlow(InvalidInput):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, Final
 
 from interplay.core.flows.expression_text import blank, dotted
 from interplay.core.flows.expressions import (
@@ -14,12 +14,31 @@ from interplay.core.flows.expressions import (
 from interplay.core.flows.ir import Step
 from interplay.core.flows.kinds import KINDS, Form
 from interplay.core.flows.plan import Evaluable, ScopePlan, StepPlan
-from interplay.core.flows.problems import Place, Problem
+from interplay.core.flows.problems import Place, Problem, problem_at
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.templates import TemplateProblem, TextTemplate, compile_template
 from interplay.core.flows.types import ANY, Type, fits, type_of_value, with_article
-from interplay.core.flows.values import REFERENCE, ValueProblem, compile_value, expressions_in, tolerance, unknown_name
+from interplay.core.flows.values import (
+    REFERENCE,
+    Literal,
+    ValueProblem,
+    compile_value,
+    expressions_in,
+    tolerance,
+    unknown_name,
+)
+
+MOST_EXPRESSIONS: Final = 10_000
+
+
+def _expressions(raw: Any) -> int:
+    """How many expressions a raw value holds, at most."""
+    if isinstance(raw, str):
+        return raw.count("${")
+    if isinstance(raw, dict):
+        return sum(map(_expressions, raw.values()))
+    return sum(map(_expressions, raw)) if isinstance(raw, list) else 0
 
 
 class Compiler:
@@ -30,6 +49,7 @@ class Compiler:
         self.models = models
         self.flows = flows
         self.problems: list[Problem] = []
+        self.compiled = 0
 
     def say(
         self,
@@ -44,13 +64,14 @@ class Compiler:
         inner = self.source.inner.get(path)
         if column and place.line and inner is not None:
             place = Place(place.file, place.line, place.column + column + inner)
-        shown = ".".join(str(part) for part in path)
-        self.problems.append(Problem(code, message, shown, place, expected, suggestion))
+        self.problems.append(problem_at(code, message, path, place, expected, suggestion))
 
     # ------------------------------------------------------------------ pieces
 
     def value(self, raw: Any, path: Path, names: Mapping[str, Type], wanted: Type = ANY) -> tuple[Evaluable, Type]:
         """A value that must fit `wanted`. Mistakes inside lists and mappings are told at their own place."""
+        if self._too_many(_expressions(raw), path):
+            return Literal(None), ANY
         told = len(self.problems)
         value, kind = compile_value(raw, names, lambda wrong, within: self._tell(wrong, (*path, *within)))
         if len(self.problems) == told and not fits(kind, wanted):
@@ -68,6 +89,8 @@ class Compiler:
     def expression(
         self, source: str, path: Path, names: Mapping[str, Type], wanted: str | None = "boolean"
     ) -> AnyExpression | None:
+        if self._too_many(1, path):
+            return None
         text, begin = source, 0
         if source.strip().startswith("${") and source.strip().endswith("}"):
             text = source.strip()[2:-1]
@@ -81,6 +104,14 @@ class Compiler:
             self.say("type", f"`{text.strip()}` is {with_article(made.type)}", path, f"a {wanted}")
         return made
 
+    def _too_many(self, more: int, path: Path) -> bool:
+        """Whether the flow holds more expressions and templates than are compiled: each takes half a millisecond."""
+        before, self.compiled = self.compiled, self.compiled + more
+        if before <= MOST_EXPRESSIONS < self.compiled:
+            message = f"the flow has more than {MOST_EXPRESSIONS:,} expressions and templates"
+            self.say("too_large", message, path, suggestion="Let a `map` do the same for each item of a list.")
+        return self.compiled > MOST_EXPRESSIONS
+
     def _tell(self, wrong: Exception, path: Path) -> None:
         if isinstance(wrong, ExpressionProblem):
             message = f"the expression does not compile: {wrong.message}"
@@ -92,6 +123,8 @@ class Compiler:
         self, source: str, path: Path, known: frozenset[str], hidden: Container[str] = frozenset()
     ) -> TextTemplate | None:
         """`known` are the names it may use; `hidden` those that exist and must be passed by `with`."""
+        if self._too_many(1, path):
+            return None
         try:
             made = compile_template(source)
         except TemplateProblem as wrong:

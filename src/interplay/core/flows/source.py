@@ -26,6 +26,7 @@ from interplay.core.flows.yaml_traps import Trap, explain, quoted, whole_value
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
 MOST_NODES: Final = 100_000
+MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of all values together
 MOST_MENDED: Final = 25
 Path = tuple[str | int, ...]
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
@@ -157,7 +158,7 @@ class _Reader:
         self._source = source
         self._lines = lines
         self._file = file
-        self._nodes = 0
+        self._nodes = self._characters = 0
         self._mended = {trap.line: trap for trap in mended}
 
     def place(self, node: Node) -> Place:
@@ -175,6 +176,11 @@ class _Reader:
         if depth > MOST_DEPTH or self._nodes > MOST_NODES:
             what = f"{MOST_DEPTH} levels" if depth > MOST_DEPTH else f"{MOST_NODES:,} values"
             raise _Refused(Problem("too_large", f"the file has more than {what}", "", self.place(node)))
+        if isinstance(node, ScalarNode):
+            self._characters += len(node.value)
+            if self._characters > MOST_CHARACTERS:
+                message = f"the file has more than {MOST_CHARACTERS:,} characters, counting what aliases repeat"
+                raise _Refused(Problem("too_large", message, "", self.place(node)))
         self._source.places[path] = self.place(node)
         tag = str(node.tag)
         if tag not in _TAGS:

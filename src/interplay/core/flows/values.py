@@ -10,7 +10,7 @@ import msgspec
 
 from interplay.core.failures import StepFailure
 from interplay.core.flows.expression_text import blank
-from interplay.core.flows.expressions import ExpressionProblem, compile_expression
+from interplay.core.flows.expressions import MOST_CHARACTERS, ExpressionProblem, compile_expression
 from interplay.core.flows.plan import ABSENT, Evaluable, Names
 from interplay.core.flows.source import Path
 from interplay.core.flows.suggestions import listed, nearest
@@ -18,6 +18,8 @@ from interplay.core.flows.templates import TextTemplate
 from interplay.core.flows.types import ANY, STRING, Type, list_of, shared_type, type_of_value, with_article
 
 REFERENCE: Final = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_][\w-]*|\[\d+\])*)")
+_LONGEST: Final = MOST_CHARACTERS + 2  # how far the end of an expression is looked for
+_BRACES_OR_TEXTS: Final = re.compile(r"[{'\"/]")
 _PART: Final = re.compile(r"\.([A-Za-z_][\w-]*)|\[(\d+)\]")
 
 
@@ -222,26 +224,31 @@ def _split(raw: str) -> list[tuple[bool, str, int]]:
     """(whether it is an expression, its text, where it begins); `$${` stands for the text `${`."""
     parts: list[tuple[bool, str, int]] = []
     text, place = "", 0
-    stripped = raw.rstrip()
-    while place < len(raw):
-        if raw.startswith("$${", place):
-            text, place = text + "${", place + 3
-        elif raw.startswith("${", place):
-            end = _closing(raw, place + 2)
-            if text:
-                parts.append((False, text, place - len(text)))
-            parts.append((True, raw[place + 2 : end], place + 2))
-            text, place = "", end + 1
-            if place == len(stripped) and len(parts) == 1:
-                return parts
-        else:
-            text, place = text + raw[place], place + 1
-    return [*parts, (False, text, len(raw) - len(text))] if text else parts
+    stripped = len(raw.rstrip())
+    while True:
+        found = raw.find("${", place)
+        if found < 0:
+            text += raw[place:]
+            return [*parts, (False, text, place)] if text else parts
+        if found > place and raw[found - 1] == "$":
+            text, place = text + raw[place : found - 1] + "${", found + 2
+            continue
+        text += raw[place:found]
+        end = _closing(raw, found + 2)
+        if text:
+            parts.append((False, text, place))
+        parts.append((True, raw[found + 2 : end], found + 2))
+        text, place = "", end + 1
+        if place == stripped and len(parts) == 1:
+            return parts
 
 
 def _closing(raw: str, begin: int) -> int:
     """The place of the `}` that ends the expression which begins there; braces in its texts do not count."""
-    bare, depth = blank(raw[begin:]), 0
+    end = raw.find("}", begin, begin + _LONGEST)
+    if end >= 0 and not _BRACES_OR_TEXTS.search(raw, begin, end):
+        return end
+    bare, depth = blank(raw[begin : begin + _LONGEST]), 0
     for place, letter in enumerate(bare):
         if letter == "{":
             depth += 1
