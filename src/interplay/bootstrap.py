@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -29,9 +30,9 @@ from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.result_cache import PostgresResultCache
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
-from interplay.adapters.postgres.schema import migrate, refuse_newer, schema_state
+from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
-from interplay.core.errors import SetupError
+from interplay.core.errors import SetupError, Unavailable
 from interplay.core.ids import uuid7
 from interplay.ports.event_bus import EventBus
 from interplay.settings import Settings
@@ -131,14 +132,12 @@ async def database_of(settings: Settings, *, share: bool = True) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def open_platform(
-    settings: Settings, url: str, *, alone: bool, migrate_first: bool = True
-) -> AsyncIterator[Platform]:
-    """`alone`: this process is the only one, so hints stay inside of it. Ends everything it started."""
-    if migrate_first:
-        await migrate(url)
-    else:
-        refuse_newer(await schema_state(url))
+async def open_platform(settings: Settings, url: str, *, alone: bool, patience: float = 5.0) -> AsyncIterator[Platform]:
+    """`alone`: this process is the only one, so hints stay inside of it. Ends everything it started.
+
+    `patience`: seconds to wait for a database that does not answer yet.
+    """
+    await _prepared(url, patience)
     failpoints = armed_from(settings.failpoint) if settings.failpoint else NO_FAILPOINTS
     database = Database(url)
     platform = _assemble(settings, database, failpoints, alone)
@@ -155,6 +154,20 @@ async def open_platform(
         if isinstance(platform.bus, PostgresEventBus):
             await platform.bus.close()
         await database.close()
+
+
+async def _prepared(url: str, patience: float) -> None:
+    """The schema of this release is there; raises Unavailable when the database stays away."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            await migrate(url)
+            return
+        except Unavailable as away:
+            if time.monotonic() > deadline:
+                raise
+            _LOG.warning("waiting for the database: %s", away.detail)
+            await asyncio.sleep(0.5)
 
 
 def _assemble(settings: Settings, database: Database, failpoints: Failpoints, alone: bool) -> Platform:

@@ -19,7 +19,7 @@ async def serve(settings: Settings) -> None:
         raise SetupError(
             "The API needs a key that callers send.", where="INTERPLAY_KEY", advice="Set it to a long random text."
         )
-    async with database_of(settings) as url, open_platform(settings, url, alone=False) as platform:
+    async with database_of(settings) as url, open_platform(settings, url, alone=False, patience=60.0) as platform:
         loopback = settings.host in ("127.0.0.1", "::1", "localhost")
         app = make_app(platform, settings.key, loopback)
         config = uvicorn.Config(

@@ -11,7 +11,7 @@ from interplay.settings import Settings
 
 async def serve(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT, then drains."""
-    async with database_of(settings) as url, open_platform(settings, url, alone=False) as platform:
+    async with database_of(settings) as url, open_platform(settings, url, alone=False, patience=60.0) as platform:
         worker = platform.worker()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
