@@ -65,7 +65,7 @@ class TestKills:
         if point.value.startswith("reap"):
             await self._somebody_to_reap(bench)
         if point.value.startswith("retire"):
-            await asyncio.sleep(1.0)
+            await bench.until("succeeded", 1)
             victim.terminate()
         async with asyncio.timeout(40):
             while victim.poll() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -99,9 +100,10 @@ class Database:
 
 
 class Line:
-    """One dedicated connection, opened when needed and thrown away after any error."""
+    """One dedicated connection, opened when needed and thrown away after any error. `lock`: one user at a time."""
 
     def __init__(self, database: Database, **settings: str) -> None:
+        self.lock = asyncio.Lock()
         self._database = database
         self._settings = settings
         self._connection: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -81,14 +82,18 @@ class PostgresRunQueue:
             changes=bool(batch.changes), waits=bool(batch.waits), waits_over=bool(batch.waits_over), resend=resend
         )
         arguments = _columns(batch)
-        try:
-            prepared = await self._commits.prepared(statement)
-            await self._failpoints.reach(Failpoint.COMMIT_BEFORE)
-            row = await prepared.fetchrow(worker_id, *arguments)
-            await self._failpoints.reach(Failpoint.COMMIT_AFTER)
-        except (*GONE, Unavailable) as away:
-            self._commits.discard()
-            raise OutcomeUnknown(f"The answer to a commit got lost: {away}") from away
+        async with self._commits.lock:
+            try:
+                prepared = await self._commits.prepared(statement)
+                await self._failpoints.reach(Failpoint.COMMIT_BEFORE)
+                row = await prepared.fetchrow(worker_id, *arguments)
+                await self._failpoints.reach(Failpoint.COMMIT_AFTER)
+            except (*GONE, Unavailable) as away:
+                self._commits.discard()
+                raise OutcomeUnknown(f"The answer to a commit got lost: {away}") from away
+            except asyncio.CancelledError:
+                self._commits.discard()  # the statement may still be under way
+                raise
         return CommitAnswer(bool(row["alive"]), frozenset(row["changed"] or ()))
 
     async def standing(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
@@ -168,18 +173,19 @@ class PostgresRunQueue:
     # ------------------------------------------------------------------ lines
 
     async def _on(self, line: Line, statement: str, *arguments: Any, point: str | None = None) -> Any:
-        try:
-            async with translated():
-                prepared = await line.prepared(statement)
-                if point is not None:
-                    await self._failpoints.reach(Failpoint(f"{point}-before"))
-                rows = await prepared.fetch(*arguments)
-                if point is not None:
-                    await self._failpoints.reach(Failpoint(f"{point}-after"))
-                return rows
-        except BaseException:
-            line.discard()  # also when the caller was cancelled: the statement may still be under way
-            raise
+        async with line.lock:
+            try:
+                async with translated():
+                    prepared = await line.prepared(statement)
+                    if point is not None:
+                        await self._failpoints.reach(Failpoint(f"{point}-before"))
+                    rows = await prepared.fetch(*arguments)
+                    if point is not None:
+                        await self._failpoints.reach(Failpoint(f"{point}-after"))
+                    return rows
+            except BaseException:
+                line.discard()  # also when the caller was cancelled: the statement may still be under way
+                raise
 
     def _transaction(self) -> _ChoreTransaction:
         return _ChoreTransaction(self._chores)
@@ -193,17 +199,25 @@ class _ChoreTransaction:
         self._transaction: Any = None
 
     async def __aenter__(self) -> Any:
-        connection = await self._line.connection()
+        await self._line.lock.acquire()
         try:
             async with translated():
+                connection = await self._line.connection()
                 self._transaction = connection.transaction()
                 await self._transaction.start()
-        except Unavailable:
+        except BaseException:
             self._line.discard()
+            self._line.lock.release()
             raise
         return connection
 
     async def __aexit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
+        try:
+            await self._finish(error)
+        finally:
+            self._line.lock.release()
+
+    async def _finish(self, error: BaseException | None) -> None:
         if error is None:
             try:
                 async with translated():
