@@ -14,7 +14,11 @@ import asyncpg
 import pytest
 
 from interplay.adapters.postgres import engine_sql
+from interplay.adapters.postgres.connection import Database
+from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
+from interplay.adapters.postgres.run_store import PostgresRunStore
+from interplay.adapters.postgres.schema import migrate
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import CommitAnswer, CommitBatch, OutcomeUnknown, RunChange, Standing
 from interplay.use_cases.group_commit import CommitItem, GroupCommitter, Verdict
@@ -26,11 +30,6 @@ Scenario = Callable[[Stores, str], Awaitable[bool]]
 
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[tuple[Stores, str]]:
-    from interplay.adapters.postgres.connection import Database
-    from interplay.adapters.postgres.maintenance import Maintenance
-    from interplay.adapters.postgres.run_store import PostgresRunStore
-    from interplay.adapters.postgres.schema import migrate
-
     await migrate(database_url)
     database = Database(database_url)
     await Maintenance(database).ensure_shelves()
