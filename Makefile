@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INTERPLAY := .venv/bin/interplay
 
-.PHONY: help demo up check test e2e bench bench-peers client docs format unit lock clean setup
+.PHONY: help demo up check test e2e bench bench-peers client wheel docs format unit lock clean setup
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,14 +24,17 @@ test: setup ## Everything that `check` does and every other test; what continuou
 e2e: setup ## Only the tests that use the product from outside, as its users do
 	@$(PYTHON) -m tools.run_phases e2e
 
-bench: setup ## Measure against the bars: SCENARIO=engine|flow-http|startup|takeover|scale, QUICK=1 for a short one
+bench: setup ## Measure against the bars: SCENARIO=engine|flow-http|startup|takeover|scale|gateway|gateway-stream|gateway-large, QUICK=1 for a short one
 	@$(PYTHON) -m benchmarks $(if $(SCENARIO),$(SCENARIO)) $(if $(QUICK),--quick)
 
-bench-peers: setup ## Measure the same work on the peers (Restate, LangGraph, DBOS ...), as far as they can be had
-	@$(PYTHON) -m benchmarks peers $(if $(QUICK),--quick)
+bench-peers: setup ## The same work on other systems, installed below .cache/peers: SCENARIO=engine|flow-http, QUICK=1
+	@$(PYTHON) -m benchmarks peers $(if $(SCENARIO),$(SCENARIO)) $(if $(QUICK),--quick)
 
 client: setup ## Write the OpenAPI document that clients are generated from
 	@$(PYTHON) -m tools.write_reference openapi.json
+
+wheel: setup ## Build the wheel into dist/
+	@.cache/uv/bin/uv build --quiet --wheel --out-dir dist
 
 docs: setup ## Write the reference pages again from the code
 	@$(PYTHON) -m tools.write_reference

@@ -121,3 +121,7 @@ def signal(name: str, payload: bytes, number: int = 1) -> Signal:
 
 def failing(code: str = "unavailable") -> Failure:
     return Failure(code, "it did not work")
+
+
+async def anywhere(_url: str) -> None:
+    """An egress guard that lets everything pass, for tests that are about something else."""

@@ -1,7 +1,8 @@
 """A provider that plays a script and keeps a ledger of calls: real HTTP on 127.0.0.1.
 
 A script is a list of acts; each call takes the next one, the last is played for ever. Acts: `{}` answers;
-`status`, `headers`, `text` answer with an error or another text; `delay` waits before the answer;
+`status`, `headers`, `text` answer with an error or another text; `raw` is a whole body;
+`tool_calls` answers with those; `delay` waits before the answer, `pace` between two words of a stream;
 `fault` is one of `reset` (closes without an answer), `hang`, `cut` (a stream that stops in the middle),
 `stall` (goes silent in the middle), `malformed`, `no_done`, `no_usage`, `wrong_type`.
 Other processes set it up through `/_script` and read `/_ledger`.
@@ -10,9 +11,12 @@ Other processes set it up through `/_script` and read `/_ledger`.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,7 +68,8 @@ class ProviderServer:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         body = json.loads(raw) if raw and raw[:1] in b"{[" else {}
         entry = {"path": scope["path"], "key": headers.get("idempotency-key"), "body": body, "headers": headers}
-        entry["ended"] = False
+        entry |= {"ended": False, "at": time.monotonic()}
+        entry["beside"] = sum(not call["ended"] for call in self.ledger)
         self.ledger.append(entry)
         act = self._act()
         if act.get("delay"):
@@ -74,9 +79,11 @@ class ProviderServer:
             raise ConnectionResetError("as the script says")
         if fault == "hang":
             await asyncio.sleep(3600)
-        if act.get("status", 200) >= 400:
+        if act.get("status", 200) >= 300:
             error = json.dumps({"error": {"message": act.get("text", "no"), "code": act.get("code")}}).encode()
             await _answer(send, act["status"], error, act.get("headers"))
+        elif "raw" in act:
+            await _answer(send, 200, act["raw"].encode(), act.get("headers"))
         elif fault == "wrong_type":
             await _answer(send, 200, b"<html>hello</html>", {"content-type": "text/html"})
         elif body.get("stream"):
@@ -89,8 +96,10 @@ class ProviderServer:
 def _whole(path: str, body: dict[str, Any], act: dict[str, Any], fault: str | None) -> dict[str, Any]:
     usage = {} if fault == "no_usage" else {"usage": {"prompt_tokens": 7, "completion_tokens": 5}}
     if path.endswith("/embeddings"):
-        texts = body["input"]
-        return {"data": [{"index": i, "embedding": [float(len(t)), 1.0]} for i, t in enumerate(texts)], **usage}
+        given, packed = body["input"], body.get("encoding_format") == "base64"
+        rows = [[float(len(text)), 1.0] for text in ([given] if isinstance(given, str) else given)]
+        vectors = [base64.b64encode(struct.pack("<2f", *row)).decode() if packed else row for row in rows]
+        return {"data": [{"index": i, "embedding": vector} for i, vector in enumerate(vectors)], **usage}
     if path.endswith("/rerank"):
         scores = [float(len(set(body["query"].split()) & set(d.split()))) for d in body["documents"]]
         order = sorted(range(len(scores)), key=lambda i: -scores[i])
@@ -102,11 +111,17 @@ def _whole(path: str, body: dict[str, Any], act: dict[str, Any], fault: str | No
     if fault == "malformed":
         return {"choices": []}
     message = {"role": "assistant", "content": act.get("text", " ".join(_WORDS))}
-    return {"choices": [{"index": 0, "message": message, "finish_reason": act.get("finish", "stop")}], **usage}
+    if "tool_calls" in act:
+        message = {"role": "assistant", "content": None, "tool_calls": act["tool_calls"]}
+    finish = act.get("finish", "tool_calls" if "tool_calls" in act else "stop")
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], **usage}
 
 
 async def _stream(send: Any, act: dict[str, Any], fault: str | None) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    if "tool_calls" in act:
+        await _tool_events(send, act["tool_calls"])
+        return
     words = act.get("text", " ".join(_WORDS)).split(" ")
     for number, word in enumerate(words):
         if number == 2 and fault == "stall":
@@ -119,11 +134,27 @@ async def _stream(send: Any, act: dict[str, Any], fault: str | None) -> None:
         if number == 2 and fault == "no_done":
             await send({"type": "http.response.body", "body": b""})
             return
+        if number and act.get("pace"):
+            await asyncio.sleep(act["pace"])
         delta = {"content": word if number == 0 else f" {word}"}
         await _event(send, json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode())
     await _event(send, b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
     if fault != "no_usage":
         await _event(send, b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}')
+    await _event(send, b"[DONE]")
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _tool_events(send: Any, calls: list[dict[str, Any]]) -> None:
+    """Each call in two pieces, as providers send them: its name first, its arguments after."""
+    for number, call in enumerate(calls):
+        named = {**call, "index": number, "function": {**call["function"], "arguments": ""}}
+        rest = {"index": number, "function": {"arguments": call["function"]["arguments"]}}
+        for piece in (named, rest):
+            choice = {"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None}
+            await _event(send, json.dumps({"choices": [choice]}).encode())
+    await _event(send, b'{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}')
+    await _event(send, b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}')
     await _event(send, b"[DONE]")
     await send({"type": "http.response.body", "body": b""})
 
@@ -134,7 +165,7 @@ async def _event(send: Any, data: bytes) -> None:
 
 async def _answer(send: Any, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
     all_headers = {"content-type": "application/json", **(headers or {})}
-    pairs = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in all_headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
 

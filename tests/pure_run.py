@@ -97,6 +97,14 @@ class PureRun:
         self.machine.deliver(self.signals)
         self._decide()
 
+    def stop(self, failure: Failure | None = None) -> None:
+        """Somebody cancels the run, or it fails for a reason outside its steps."""
+        if failure is not None:
+            self.machine.fail_run(failure)
+        else:
+            self.machine.cancel("enough")
+        self._decide()
+
     def crash(self) -> None:
         """Everything in memory is gone; the next worker folds the journal."""
         self.running.clear()

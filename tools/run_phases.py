@@ -99,8 +99,12 @@ def counts(report: Path | None) -> tuple[int, int, int]:
 
 
 def environment_of_tests() -> dict[str, str]:
-    """The user's environment without their own settings of the product."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("INTERPLAY_")}
+    """The user's environment without their own settings of the product; those of the tests stay."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("INTERPLAY_") or name.startswith("INTERPLAY_TEST_")
+    }
 
 
 def summarize(outcomes: list[Outcome]) -> int:

@@ -1,8 +1,8 @@
-"""Writes the pages of `docs/reference` that the code knows best. `make docs` runs it.
+"""Writes the pages of `docs/reference` that the code knows best, and the client without `await`. `make docs` runs it.
 
     python -m tools.write_reference [NAME ...]
 
-Names are those of files below `docs/reference`; without any, all are written.
+Names are those of files below `docs/reference`, and `sync.py`; without any, all are written.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from pathlib import Path
 from interplay.core.failures import CODES, RETRYABLE
 from interplay.core.flows.kinds import KINDS, LATER, POLICIES, Field, Form, Kind
 from interplay.core.flows.schema import flow_schema
+from interplay.core.flows.types import Type
+from interplay.core.models.connection_kinds import KINDS as CONNECTION_KINDS
 from interplay.services.api.app import make_api
 from interplay.settings import described
+from tools.client_page import client_page
 from tools.command_page import commands_page
+from tools.models_page import SECTIONS, rows_of
+from tools.write_client import sync_client
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+CLIENT = ROOT / "src" / "interplay" / "client" / "sync.py"
 WRITTEN = "<!-- Written by `make docs` from the code: change the code, not this page. -->"
 
 FORMS = {
@@ -126,6 +132,15 @@ COMPOSING_FORMS = {
     there: {http: {url: $inputs.b}}""",
         "`winner` (which one) and `output` (its result)",
     ),
+    "agent": (
+        """agent:
+  model: small
+  tools: [files.*, add]
+  prompt: "How many lines do the files in {{ inputs.folder }} have?"
+  max_turns: 6""",
+        "`text`, `json` (with a schema), `turns` and `transcript`; in the journal a turn is `step[2].ask` and "
+        "`step[2].call0`, `step[2].call1`, …",
+    ),
     "flow": (
         "flow: {name: triage, channel: prod, inputs: {text: $inputs.text}}",
         "the other flow's output",
@@ -163,12 +178,26 @@ def kind_section(kind: Kind) -> str:
         parts.append(table(("field", "is", "meaning"), (field_row(n, f, kind) for n, f in kind.fields.items())))
     if kind.open:
         parts.append("Takes any names; gives the same names with their values.")
-    result = kind.gives({}, {})
-    if not gives and result.fields and not kind.open:
-        gives = ", ".join(f"`{name}` ({inner})" for name, inner in result.fields.items())
+    gives = gives or gives_of(kind)
     if gives:
         parts.append(f"Gives {gives}.")
     return "\n\n".join(parts)
+
+
+def gives_of(kind: Kind) -> str:
+    """What a leaf step gives; where that depends on which of its fields is written, each of them is told."""
+    if kind.open:
+        return ""
+    forms: dict[str, list[str]] = {}
+    for name in next(iter(kind.one_of), ("",)):
+        forms.setdefault(fields_of(kind.gives({name: ""} if name else {}, {})), []).append(f"`{name}`")
+    if len(forms) == 1:
+        return next(iter(forms))
+    return "; ".join(f"{gives or 'any value'} with {' or '.join(names)}" for gives, names in forms.items())
+
+
+def fields_of(result: Type) -> str:
+    return ", ".join(f"`{name}` ({inner})" for name, inner in (result.fields or {}).items())
 
 
 def flows_page() -> str:
@@ -216,6 +245,19 @@ def flows_page() -> str:
     )
 
 
+def models_page() -> str:
+    parts = [
+        "# Models and policies",
+        WRITTEN,
+        "What `interplay.yaml`, `PUT /api/v1/models/{name}` and `PUT /api/v1/connections/{name}` take. "
+        "[Route calls and fall back](../howto/route-and-fall-back.md) shows it at work. Durations are written `500ms`, "
+        "`2s`, `5m`, `1h30m`, or as seconds.",
+    ]
+    for kind, title in SECTIONS.items():
+        parts += [f"## {title}", table(("field", "is", "default", "meaning"), rows_of(kind))]
+    return "\n\n".join(parts)
+
+
 def settings_page() -> str:
     rows = ((f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in described())
     return "\n\n".join(
@@ -229,20 +271,63 @@ def settings_page() -> str:
     )
 
 
+def connections_page() -> str:
+    rows = []
+    for name, kind in CONNECTION_KINDS.items():
+        where = (
+            f"`{kind.address}`"
+            if kind.address
+            else {"local": "this machine", "bedrock": "its region's"}.get(name, "must be given")
+        )
+        extra = f"`interplay[{name}]`" if kind.own_client else ""
+        rows.append((f"`{name}`", kind.about, ", ".join(kind.tasks), where, extra))
+    options = [
+        (f"`{name}`", f"`{option}`", about)
+        for name, kind in CONNECTION_KINDS.items()
+        for option, about in kind.options.items()
+    ]
+    lacks = [
+        (f"`{name}`", ", ".join(f"`{field}`" for field in sorted(kind.lacks)))
+        for name, kind in CONNECTION_KINDS.items()
+        if kind.lacks
+    ]
+    return "\n\n".join(
+        [
+            "# Connections",
+            WRITTEN,
+            "A connection is an endpoint with its credentials, in `interplay.yaml` or by "
+            "`interplay connections create`. Its fields are [here](models.md#connectionsname); "
+            "[Reach a provider](../howto/reach-a-provider.md) shows how.",
+            "## Kinds",
+            table(("kind", "is", "tasks", "address", "extra"), rows),
+            "## Options",
+            table(("kind", "option", "meaning"), options),
+            "## What a kind has no word for",
+            "A request with one of these fields is refused, naming it, unless the model's policy drops what is not "
+            "supported.",
+            table(("kind", "fields"), lacks),
+        ]
+    )
+
+
 def openapi_document() -> str:
     return json.dumps(make_api(None).openapi(), indent=2, ensure_ascii=False)
 
 
 def pages() -> dict[Path, str]:
-    """What each page must hold."""
+    """What each page must hold, and the client without `await`."""
     made = {
+        "client.md": client_page(WRITTEN),
         "commands.md": commands_page(WRITTEN),
+        "connections.md": connections_page(),
         "flow.schema.json": json.dumps(flow_schema(), indent=2, ensure_ascii=False),
         "flows.md": flows_page(),
+        "models.md": models_page(),
         "openapi.json": openapi_document(),
         "settings.md": settings_page(),
     }
-    return {REFERENCE / name: text.rstrip() + "\n" for name, text in made.items()}
+    found = {REFERENCE / name: text for name, text in made.items()} | {CLIENT: sync_client()}
+    return {path: text.rstrip() + "\n" for path, text in found.items()}
 
 
 def behind() -> list[Path]:

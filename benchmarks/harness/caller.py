@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,10 +16,11 @@ class Caller:
         self._head = head
 
     @classmethod
-    async def connected(cls, url: str, key: str) -> Caller:
+    async def connected(cls, url: str, key: str, headers: Mapping[str, str] | None = None) -> Caller:
         parts = urlsplit(url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        return cls(reader, writer, f"Host: {parts.netloc}\r\nAuthorization: Bearer {key}\r\n")
+        named = {"Host": parts.netloc, "Authorization": f"Bearer {key}", **(headers or {})}
+        return cls(reader, writer, "".join(f"{name}: {value}\r\n" for name, value in named.items()))
 
     async def post(self, path: str, body: Any) -> Any:
         raw = json.dumps(body).encode()

@@ -46,7 +46,7 @@ class Ours:
 
     def memory(self) -> float:
         """MB of all processes of ours, PostgreSQL included, shared pages counted once (PSS)."""
-        return sum(_pss(pid) for pid in _family(self.main.pid)) / 1024
+        return family_memory(self.main.pid)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -58,6 +58,21 @@ class Ours:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def family_memory(pid: int) -> float:
+    """MB of a process and its children, shared pages counted once (PSS)."""
+    return sum(_pss(one) for one in _family(pid)) / 1024
+
+
+def cpu_seconds(pid: int | None) -> float:
+    """Processor time of a process and its children so far."""
+    total = 0.0
+    for one in _family(pid) if pid is not None else ():
+        with contextlib.suppress(OSError, ValueError):
+            fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _family(pid: int) -> list[int]:

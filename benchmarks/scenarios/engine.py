@@ -31,9 +31,9 @@ async def run(quick: bool) -> Result:
             for number in range(rounds):
                 worker.terminate()
                 await asyncio.to_thread(worker.wait)
-                batch = await _queued(client, f"round-{number}-{time.time()}", runs)
+                batch = await queued(client, f"round-{number}-{time.time()}", runs)
                 worker = machine.start("serve", "worker", INTERPLAY_WORKER_CAPACITY="64")
-                speeds.append(await _speed(client, batch, runs))
+                speeds.append(await speed(client, batch, runs))
     result.figure("interplay", "durable steps, 64 runs at once", "steps/s", speeds)
     with ours() as machine:
         async with AsyncClient(machine.url, machine.key) as client:
@@ -43,10 +43,14 @@ async def run(quick: bool) -> Result:
     median = result.figure("interplay", "one run of five steps, created to end", "ms", engine)
     result.at_least("durable steps/s at 64 runs at once", statistics.median(speeds), 8_000)
     result.at_most("one five-step run, ms median", median, 6.0)
+    result.notes.append(
+        "One run alone is judged from its creation to its end by the ledger's clock; HTTP is beside it."
+    )
+    result.notes.append("Ratios to other systems: `make bench-peers SCENARIO=engine`, in one run with them.")
     return result
 
 
-async def _queued(client: AsyncClient, name: str, runs: int) -> str:
+async def queued(client: AsyncClient, name: str, runs: int) -> str:
     batch = ""
     for start in range(0, runs, 1_000):
         rows = [{"key": str(i), "inputs": {"x": i}} for i in range(start, start + 1_000)]
@@ -61,7 +65,7 @@ async def _batch(client: AsyncClient, name: str, runs: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _speed(client: AsyncClient, batch: str, runs: int) -> float:
+async def speed(client: AsyncClient, batch: str, runs: int) -> float:
     """From the first run's end to the last's, by the ledger's clock; the first 64 are the start-up."""
     while (await client.batches.get(batch))["by_status"].get("succeeded", 0) < runs:
         await asyncio.sleep(0.25)

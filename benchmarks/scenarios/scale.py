@@ -1,4 +1,8 @@
-"""How the engine holds up as runs pile up: 1,000 to many queued runs, and runs that wait for a signal."""
+"""How the engine holds up as runs pile up: 1,000 to many queued runs, and runs that wait for a signal.
+
+The claim is timed by itself, on a connection of its own through the very statement that workers use, beside
+the speed of a worker over the same queue.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from pathlib import Path
 from benchmarks.harness.flows import CHAIN, WAITING
 from benchmarks.harness.ours import Ours, ours
 from benchmarks.harness.result import Result
+from benchmarks.probes.claim import CLAIMED, CLAIMS, claim_times
 from interplay.client import AsyncClient
 
 FEW = 5_000
+LEAST = 1_000 + CLAIMED * CLAIMS  # so that 1,000 are still queued at the last claim
 
 
 async def run(quick: bool) -> Result:
@@ -20,8 +26,14 @@ async def run(quick: bool) -> Result:
     with ours("--workers", "0") as machine:
         async with AsyncClient(machine.url, machine.key) as client:
             await client.flows.put("chain", CHAIN)
+            await _queue(client, "chain", "least", LEAST)
+            quick_claims = await claim_times(machine.home)
             few = await _speed(machine, client, FEW, "few")
             lots = await _speed(machine, client, many, "many")
+            slow_claims = await claim_times(machine.home)
+    shortest = result.figure("interplay", f"a claim of {CLAIMED} with 1,000 queued", "ms", quick_claims)
+    longest = result.figure("interplay", f"a claim of {CLAIMED} with {many:,} queued", "ms", slow_claims)
+    result.at_most(f"claim time, 1,000 to {many:,} queued runs", longest / shortest, 2.0)
     result.figure("interplay", f"runs/s with {FEW:,} queued", "runs/s", [few])
     result.figure("interplay", f"runs/s with {many:,} queued", "runs/s", [lots])
     result.at_most(f"slow-down from {FEW:,} to {many:,} queued runs", few / lots, 2.0)

@@ -6,20 +6,28 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from interplay.adapters.http.caller import EgressHttpCaller
+from interplay.adapters.http.guard import EgressGuard
+from interplay.adapters.langchain.providers import LangChainProviders
+from interplay.adapters.langchain.runnables import LangChainRunnables
 from interplay.adapters.local_models.assets import install
 from interplay.adapters.local_models.child import ModelServerChild
+from interplay.adapters.mcp.tools import McpTools
 from interplay.adapters.memory.clock import SystemClock
 from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.secret_store import MemorySecretStore
+from interplay.adapters.memory.semantic_cache import MemorySemanticCache
 from interplay.adapters.openai_http.provider import OpenAIProviders
+from interplay.adapters.openai_http.shapes import checked_json
 from interplay.adapters.postgres.blob_store import PostgresBlobStore
+from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_running
 from interplay.adapters.postgres.event_bus import PostgresEventBus
@@ -32,18 +40,31 @@ from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
+from interplay.adapters.python_tools.loading import load
+from interplay.adapters.python_tools.tools import PythonTools
+from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
 from interplay.core.errors import SetupError, Unavailable
+from interplay.core.extensions import Extensions, read_extensions
 from interplay.core.ids import uuid7
+from interplay.core.models.connection_kinds import KINDS
+from interplay.core.models.registry import Connection
 from interplay.ports.event_bus import EventBus
+from interplay.ports.model_provider import ModelProvider
 from interplay.settings import Settings
+from interplay.use_cases.account_call import AccountCall
 from interplay.use_cases.attempt_step import AttemptStep
-from interplay.use_cases.call_model import CallModel
+from interplay.use_cases.call_model import CallExtras, CallModel
+from interplay.use_cases.call_tool import CallTool
 from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.fork_run import ForkRun
+from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.read_history import ReadHistory
+from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
+from interplay.use_cases.reuse_answer import ReuseAnswer
+from interplay.use_cases.shadow_call import ShadowCall
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
 _LOG = logging.getLogger("interplay")
@@ -53,6 +74,24 @@ PROJECT = 1  # the project of a machine that knows no others yet
 def new_id() -> UUID:
     """A fresh, time-ordered id."""
     return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+@dataclass(slots=True)
+class Providers:
+    """What answers for a connection, by its kind."""
+
+    openai: OpenAIProviders
+    langchain: LangChainProviders
+
+    async def of(self, project_id: int, connection: Connection) -> ModelProvider:
+        """Raises StepFailure when it cannot be made."""
+        if KINDS[connection.kind].own_client:
+            return await self.langchain.of(project_id, connection)
+        return await self.openai.of(project_id, connection)
+
+    async def close(self) -> None:
+        await self.openai.close()
+        await self.langchain.close()
 
 
 @dataclass(slots=True)
@@ -74,13 +113,21 @@ class Platform:
     maintenance: Maintenance
     secrets: MemorySecretStore
     model_server: ModelServerChild
-    providers: OpenAIProviders
+    providers: Providers
     http: EgressHttpCaller
+    extensions: Extensions
+    tool_servers: McpTools
+    live: SnapshotModels
+    comparisons: PostgresComparisonStore
+    calls: CallModel
+    tenancy: Tenancy
 
     def worker(self) -> Worker:
         settings = self.settings
-        calls = CallModel(self.models, self.providers.of)
-        executor = ExecuteStep(calls, self.http, self.secrets)
+        runnables = LangChainRunnables(self.extensions.runnables, load)
+        functions = {name: load(reference, name) for name, reference in self.extensions.tools.items()}
+        tools = CallTool([PythonTools(functions), self.tool_servers])
+        executor = ExecuteStep(self.calls, self.http, self.secrets, tools, runnables)
         parts = WorkerParts(
             self.queue,
             self.bus,
@@ -107,7 +154,7 @@ class Platform:
         return ReadHistory(self.runs, self.blobs, self.plans)
 
     def forks(self) -> ForkRun:
-        return ForkRun(self.runs, self.history(), self.plans, self.bus, new_id)
+        return ForkRun(self.runs, self.flows, self.history(), self.plans, self.bus, new_id)
 
     def replays(self) -> ReplayRun:
         return ReplayRun(self.runs, self.history())
@@ -137,16 +184,21 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
 
     `patience`: seconds to wait for a database that does not answer yet.
     """
-    await _prepared(url, patience)
+    deadline = time.monotonic() + patience
+    await _awaited(lambda: migrate(url), deadline)
     failpoints = armed_from(settings.failpoint) if settings.failpoint else NO_FAILPOINTS
     database = Database(url)
     platform = _assemble(settings, database, failpoints, alone)
     try:
-        await platform.maintenance.ensure_shelves()
+        await _awaited(platform.maintenance.ensure_shelves, deadline)
+        await _awaited(platform.tenancy.snapshots.load, deadline)
         if isinstance(platform.bus, PostgresEventBus):
             await platform.bus.start()
-        yield platform
+        async with platform.tenancy.running():
+            yield platform
     finally:
+        await platform.tool_servers.close()
+        await platform.calls.close()
         await platform.providers.close()
         await platform.http.close()
         await platform.model_server.stop()
@@ -156,12 +208,11 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
         await database.close()
 
 
-async def _prepared(url: str, patience: float) -> None:
-    """The schema of this release is there; raises Unavailable when the database stays away."""
-    deadline = time.monotonic() + patience
+async def _awaited(work: Callable[[], Awaitable[object]], deadline: float) -> None:
+    """Tries again while the database is away; raises Unavailable when it stays so."""
     while True:
         try:
-            await migrate(url)
+            await work()
             return
         except Unavailable as away:
             if time.monotonic() > deadline:
@@ -174,25 +225,63 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
     flows = PostgresFlowStore(database)
     secrets = MemorySecretStore(settings.secrets)
     model_server = ModelServerChild(models_dir(settings), idle_seconds=settings.model_idle_seconds)
+    guard = EgressGuard(settings.allowed_hosts)
+    recently = guard.recently()
+    providers = Providers(
+        OpenAIProviders(secrets, lambda: local_server(settings, model_server), recently),
+        LangChainProviders(secrets, checked_json, recently),
+    )
+    clock, cache = SystemClock(), PostgresResultCache(database)
+    bus = MemoryEventBus() if alone else PostgresEventBus(database)
+    models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
+    tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
+    live, comparisons = SnapshotModels(tenancy.snapshots), PostgresComparisonStore(database)
+    reuse = ReuseAnswer(cache, MemorySemanticCache(clock))
+    snapshots = tenancy.snapshots
+    accounts = AccountCall(tenancy.admit, tenancy.writer.record, lambda: snapshots.current, clock, new_id)
+    shadows = ShadowCall(comparisons, clock, random.random, accounts)
+    extensions = extensions_of(settings)
+
+    async def connections(project_id: int) -> Mapping[str, Connection]:
+        return (await models.load(project_id)).connections
+
     return Platform(
         settings=settings,
         database=database,
-        clock=SystemClock(),
-        bus=MemoryEventBus() if alone else PostgresEventBus(database),
+        clock=clock,
+        bus=bus,
         runs=PostgresRunStore(database, failpoints),
         queue=PostgresRunQueue(database, failpoints),
         flows=flows,
         blobs=PostgresBlobStore(database),
-        models=PostgresModelRegistry(database),
-        cache=PostgresResultCache(database),
+        models=models,
+        cache=cache,
         slots=PostgresSlots(database),
         plans=PlanLoader(flows),
         maintenance=Maintenance(database),
         secrets=secrets,
         model_server=model_server,
-        providers=OpenAIProviders(secrets, lambda: local_server(settings, model_server)),
+        providers=providers,
         http=EgressHttpCaller(settings.allowed_hosts),
+        extensions=extensions,
+        tool_servers=McpTools(extensions.servers, connections, secrets, guard.address),
+        live=live,
+        comparisons=comparisons,
+        calls=CallModel(live, providers.of, clock, random.random, CallExtras(reuse, shadows, accounts)),
+        tenancy=tenancy,
     )
+
+
+def extensions_of(settings: Settings) -> Extensions:
+    """What the file of this worker adds to it. Raises SetupError that says where it is wrong."""
+    if settings.extensions is None:
+        return Extensions()
+    try:
+        return read_extensions(settings.extensions.read_text(encoding="utf-8"), str(settings.extensions))
+    except OSError as wrong:
+        raise SetupError(
+            f"{settings.extensions} cannot be read: {wrong.strerror}.", where="INTERPLAY_EXTENSIONS"
+        ) from None
 
 
 async def local_server(settings: Settings, child: ModelServerChild) -> str:

@@ -50,12 +50,12 @@ def _disk(settings: Settings) -> dict[str, Any]:
 
 def _weights(settings: Settings) -> dict[str, Any]:
     absent = missing(settings.home / "models")
-    text = "all there" if not absent else f"{len(absent)} of {len(ASSETS)} not installed (they come at first need)"
-    return _entry("local models", True, text, "interplay models install" if absent else "")
+    text = f"{len(absent)} of {len(ASSETS)} not installed; they come at first need, or by `interplay models install`"
+    return _entry("local models", True, text if absent else "all there", "")
 
 
 def _entry(what: str, ok: bool, found: str, advice: str) -> dict[str, Any]:
-    return {"what": what, "ok": ok, "found": found, "advice": "" if ok and what == "database" else advice}
+    return {"what": what, "ok": ok, "found": found, "advice": "" if ok else advice}
 
 
 async def install_weights(settings: Settings, progress: Callable[[str], None]) -> int:

@@ -22,14 +22,18 @@ class Settings(BaseSettings):
     home: Path = Field(Path("~/.interplay"), description="Where this machine's data lives.")
     database_url: str | None = Field(None, description="A PostgreSQL server; without it one is embedded in the home.")
     url: str | None = Field(None, description="A remote server that commands talk to; without it the local one.")
-    key: str | None = Field(None, description="The key for the remote server.")
+    key: str | None = Field(
+        None, description="The key that commands send; where a server starts with it, its first key."
+    )
+    project: str | None = Field(None, description="The project that commands mean; without it that of the key.")
     log: Literal["json", "text"] = Field("text", description="The form of log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     host: str = Field("127.0.0.1", description="The address that the API listens on.")
     port: int = Field(8080, ge=0, le=65535, description="The port that the API listens on; 0 takes any free one.")
     egress_allow: str = Field(
         "",
-        description="Private hosts or ranges that outgoing calls may reach, with commas: `10.0.0.0/8,localhost`.",
+        description="Private hosts or ranges that outgoing calls may reach, with commas: `10.0.0.0/8,localhost`. "
+        "Without it `interplay up` on a loopback address may reach this machine.",
     )
     pool: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="The pool of a worker.")
     workers: int = Field(1, ge=0, le=1, description="Workers inside `interplay up`; 0 leaves runs to others.")
@@ -38,7 +42,15 @@ class Settings(BaseSettings):
     takeover_budget: int = Field(5, ge=0, le=100, description="Lost workers after which a run is dead.")
     drain_seconds: float = Field(20.0, ge=0, le=600, description="How long a stopping worker lets attempts end.")
     retention_days: int = Field(30, ge=1, le=3650, description="How long ended runs are kept.")
+    usage_days: int = Field(400, ge=1, le=36500, description="How long usage records are kept; daily sums stay.")
     model_idle_seconds: float = Field(300.0, ge=1, description="After how long an idle local model is unloaded.")
+    extensions: Path | None = Field(
+        None, description="A file that names Python tools, MCP servers by command, and runnables of this worker."
+    )
+    gateway_face: Literal["protocol", "asgi"] = Field(
+        "protocol",
+        description="How the gateway talks HTTP: by callbacks of its own, or as plain ASGI, half as fast.",
+    )
     failpoint: str | None = Field(None, description="For fault tests only: `point:action[:skip]`.")
 
     @field_validator("home")
@@ -58,12 +70,18 @@ class Settings(BaseSettings):
         return tuple(part.strip() for part in self.egress_allow.split(",") if part.strip())
 
     @property
+    def on_loopback(self) -> bool:
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+    @property
     def secrets(self) -> dict[str, str]:
         """`INTERPLAY_SECRET_MY_KEY=…` is `secret://my_key` and `secret://my-key`."""
         found: dict[str, str] = {}
         for name, value in os.environ.items():
             if name.startswith(_SECRET_PREFIX):
-                short = name.removeprefix(_SECRET_PREFIX).lower()
+                short, value = name.removeprefix(_SECRET_PREFIX).lower(), value.strip()
+                if any(not character.isprintable() for character in value):
+                    raise SetupError("A secret may not hold line ends or other control characters.", where=name)
                 found[short] = found[short.replace("_", "-")] = value
         return found
 

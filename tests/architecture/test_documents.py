@@ -95,7 +95,8 @@ def wrong_usage(arguments: list[str]) -> str | None:
     context = click.Context(cli, info_name="interplay")
     try:
         while isinstance(group, click.Group):
-            name, found, arguments = group.resolve_command(context, arguments)
+            _, rest, _ = group.make_parser(context).parse_args(list(arguments))  # options before the command's name
+            name, found, arguments = group.resolve_command(context, rest)
             assert found is not None
             group, context = found, click.Context(found, context, name)
         group.make_context(context.info_name, list(arguments))
@@ -181,6 +182,8 @@ class TestTheseRulesCanFail:
 
     def test_a_wrong_command_is_found(self) -> None:
         assert wrong_usage(["runs", "list"]) is None
+        assert wrong_usage(["--project", "shop", "runs", "list"]) is None
+        assert wrong_usage(["--projekt", "shop", "runs", "list"])
         assert wrong_usage(["runs", "lost"])
         assert wrong_usage(["runs", "fork", "RUN", "--from", "x"])
         assert wrong_usage(["runs", "fork", "RUN"])

@@ -35,13 +35,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": {"contracts"},
     "settings": {"core"},
     "telemetry": {"core", "settings"},
+    "web_server": {"core"},
+    "collector": set(),
     "bootstrap": INNER | {"use_cases", "contracts", "adapters", "settings", "telemetry"},
-    "services": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry"},
+    "services": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "web_server", "collector"},
     "cli": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "services", "client"},
 }
 
 # More composition roots: a process of native model code loads no database driver, a check starts nothing.
-SAME_PART = {"bootstrap_models": "bootstrap", "bootstrap_checks": "bootstrap"}
+SAME_PART = dict.fromkeys(
+    ("bootstrap_models", "bootstrap_checks", "bootstrap_gateway", "bootstrap_tenancy"), "bootstrap"
+)
 
 # Parts whose children stand alone: an adapter does not know another, nor a service another.
 STAND_ALONE = ("adapters", "services")
@@ -55,8 +59,13 @@ LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     "ruamel": ("core.flows.source",),
     # Records of the core are msgspec structures: see docs/adr/0003.
     "msgspec": ("core", "use_cases", "contracts", "adapters", "services", "client", "cli", "bootstrap"),
-    "pydantic": ("contracts", "services", "settings"),
+    "mcp": ("adapters.mcp",),
+    "mcp_types": ("adapters.mcp",),
+    # schemas from the type hints of other people's functions, and their results as JSON
+    "pydantic": ("contracts", "services", "settings", "adapters.python_tools", "adapters.langchain.runnables"),
     "pydantic_settings": ("settings",),
+    # pydantic describes its TypedDicts only, before Python 3.12
+    "typing_extensions": ("contracts",),
     # What does: one technology a folder.
     "alembic": ("adapters.postgres",),
     "asyncpg": ("adapters.postgres",),
@@ -67,8 +76,27 @@ LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     "langchain": ("adapters.langchain",),
     "langchain_core": ("adapters.langchain",),
     "langchain_community": ("adapters.langchain",),
+    "langchain_anthropic": ("adapters.langchain",),
+    "langchain_aws": ("adapters.langchain",),
+    "langchain_cohere": ("adapters.langchain",),
+    "langchain_google_genai": ("adapters.langchain",),
+    "langchain_groq": ("adapters.langchain",),
+    "langchain_mistralai": ("adapters.langchain",),
+    "langchain_ollama": ("adapters.langchain",),
+    "langchain_openai": ("adapters.langchain",),
+    "langsmith": ("adapters.langchain",),
+    # What those classes call, for the clients that they are given and the errors that they raise.
+    "anthropic": ("adapters.langchain",),
+    "botocore": ("adapters.langchain",),
+    "cohere": ("adapters.langchain",),
+    "google": ("adapters.langchain",),
+    "groq": ("adapters.langchain",),
+    "httpx2": ("adapters.langchain", "adapters.mcp"),
+    "ollama": ("adapters.langchain",),
+    "openai": ("adapters.langchain",),
+    "urllib3": ("adapters.langchain",),
     "pinecone": ("adapters.pinecone",),
-    "boto3": ("adapters.s3",),
+    "boto3": ("adapters.s3", "adapters.langchain"),
     "numpy": ("adapters.local_models",),
     "onnxruntime": ("adapters.local_models",),
     "py3langid": ("adapters.local_models",),
@@ -77,10 +105,12 @@ LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     "xllamacpp": ("adapters.local_models",),
     "httpx": ("adapters", "client"),
     "jsonschema": ("adapters.openai_http",),
+    "httptools": ("adapters.openai_http", "web_server", "services.gateway"),
     # What listens, and what talks to people.
     "fastapi": ("services",),
+    "fastapi_offline": ("services",),
     "starlette": ("services",),
-    "uvicorn": ("services",),
+    "uvicorn": ("web_server", "services.gateway.protocol"),  # its inside, pinned: see that file
     "uvloop": ("services", "cli"),
     "click": ("cli",),
     "rich": ("cli",),
@@ -192,8 +222,8 @@ def imports_inside_functions(tree: SourceTree) -> list[str]:
 
 
 # Why: a command loads only what it needs, so that `interplay --help` is instant; it is the outermost
-# layer, so no cycle can hide there.
-LOADS_BY_NAME = ("cli.main", "cli.target")
+# layer, so no cycle can hide there. And what whoever runs a worker adds to it is known by name only.
+LOADS_BY_NAME = ("cli.main", "cli.target", "adapters.python_tools.loading")
 
 
 def imports_by_name(tree: SourceTree) -> list[str]:
@@ -212,12 +242,16 @@ def imports_within(function: Function, module: Module) -> list[tuple[str, int]]:
 
 
 def internals_used_outside(tree: SourceTree) -> list[str]:
-    """Why: examples and benchmarks show what a user can do, so they use what a user has."""
+    """Why: examples and benchmarks show what a user can do, so they use what a user has.
+
+    A probe (`benchmarks/probes`) measures one part by itself: adapters and core, never the way they are put together.
+    """
     return [
         f"{module.place(line)}: uses {imported}; outside the package only the API and {PACKAGE}.client are there to use"
         for module in tree.modules("benchmarks", "examples")
         for imported, line in module.imports()
-        if imported.split(".")[0] == PACKAGE and part_of(imported) != "client"
+        if imported.split(".")[0] == PACKAGE
+        and part_of(imported) not in ({"adapters", "core"} if ".probes." in module.name else {"client"})
     ]
 
 

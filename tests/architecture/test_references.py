@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+import msgspec
 import pytest
 
 from interplay.core.flows.compile import check_flow
@@ -15,7 +16,8 @@ from interplay.core.flows.kinds import KINDS, POLICIES
 from interplay.core.flows.parse import parse_flow
 from interplay.settings import described
 from tests.architecture.source_tree import ROOT, SourceTree, expect_none
-from tools.write_reference import COMPOSING_FORMS, POLICY_FORMS, behind, flows_page
+from tools.models_page import MEANINGS, SECTIONS
+from tools.write_reference import COMPOSING_FORMS, POLICY_FORMS, behind, flows_page, gives_of
 
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Documents whose examples are whole flows.
@@ -44,6 +46,15 @@ class TestReferencePages:
 
     def test_every_composing_kind_is_shown_and_no_other(self) -> None:
         assert set(COMPOSING_FORMS) == {name for name, kind in KINDS.items() if kind.composing}
+
+    def test_what_a_kind_gives_is_told_for_each_way_to_write_it(self) -> None:
+        assert gives_of(KINDS["wait"]) == "`waited` (number) with `for` or `until`; any value with `signal`"
+        assert gives_of(KINDS["emit"]) == "`status` (integer)"
+
+    def test_every_field_of_models_and_policies_is_explained_and_no_other(self) -> None:
+        assert set(MEANINGS) == set(SECTIONS)
+        for kind, meanings in MEANINGS.items():
+            assert set(meanings) == {field.encode_name for field in msgspec.structs.fields(kind)}, kind
 
     def test_every_setting_says_what_it_is_for(self) -> None:
         expect_none([f"{name} has no description" for name, _, meaning in described() if not meaning.strip()])

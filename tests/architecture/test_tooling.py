@@ -54,6 +54,10 @@ class TestPhases:
         assert "INTERPLAY_DATABASE_URL" not in environment_of_tests()
         assert "PATH" in environment_of_tests()
 
+    def test_the_settings_of_the_tests_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("INTERPLAY_TEST_OUTAGE", "60")
+        assert environment_of_tests()["INTERPLAY_TEST_OUTAGE"] == "60"
+
 
 class TestCounts:
     def test_they_are_those_of_the_report(self, tmp_path: Path) -> None:

@@ -12,27 +12,40 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from interplay.adapters.memory.allowance_store import MemoryAllowanceStore
 from interplay.adapters.memory.blob_store import MemoryBlobStore
 from interplay.adapters.memory.clock import SystemClock
+from interplay.adapters.memory.comparison_store import MemoryComparisonStore
+from interplay.adapters.memory.config_ledger import MemoryConfigLedger
+from interplay.adapters.memory.config_store import MemoryConfigStore
 from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.flow_store import MemoryFlowStore
+from interplay.adapters.memory.key_store import MemoryKeyStore
 from interplay.adapters.memory.ledger import MemoryLedger
 from interplay.adapters.memory.model_registry import MemoryModelRegistry
+from interplay.adapters.memory.price_store import MemoryPriceStore
 from interplay.adapters.memory.result_cache import MemoryResultCache
 from interplay.adapters.memory.run_queue import MemoryRunQueue
 from interplay.adapters.memory.run_store import MemoryRunStore
 from interplay.adapters.memory.slots import MemorySlots
+from interplay.adapters.memory.usage_store import MemoryUsageStore
+from interplay.adapters.postgres.allowance_store import PostgresAllowanceStore
 from interplay.adapters.postgres.blob_store import PostgresBlobStore
+from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
+from interplay.adapters.postgres.config_store import PostgresConfigStore
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
+from interplay.adapters.postgres.key_store import PostgresKeyStore
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.model_registry import PostgresModelRegistry
+from interplay.adapters.postgres.price_store import PostgresPriceStore
 from interplay.adapters.postgres.result_cache import PostgresResultCache
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
+from interplay.adapters.postgres.usage_store import PostgresUsageStore
 from interplay.core.ids import uuid7
 from interplay.core.runs.events import EventKind, StepSucceeded, encode_body, encode_value
 from interplay.ports.run_queue import ClaimedRun, CommitBatch, JournalRow, RunChange
@@ -59,6 +72,12 @@ class Stores:
     slots: Any
     models: Any
     bus: Any
+    allowances: Any
+    keys: Any
+    prices: Any
+    config: Any
+    usage: Any
+    comparisons: Any
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -93,6 +112,12 @@ async def stores(
         PostgresSlots(database),
         PostgresModelRegistry(database),
         bus,
+        PostgresAllowanceStore(database),
+        PostgresKeyStore(database),
+        PostgresPriceStore(database),
+        PostgresConfigStore(database),
+        PostgresUsageStore(database),
+        PostgresComparisonStore(database),
     )
     yield stores
     await stores.queue.close()
@@ -103,17 +128,23 @@ async def stores(
 
 def in_memory() -> Stores:
     clock = SystemClock()
-    ledger = MemoryLedger(clock)
+    ledger, config = MemoryLedger(clock), MemoryConfigLedger()
     return Stores(
         "memory",
         MemoryRunQueue(ledger),
         MemoryRunStore(ledger),
         MemoryFlowStore(clock),
-        MemoryBlobStore(),
+        MemoryBlobStore(ledger),
         MemoryResultCache(clock),
         MemorySlots(ledger),
-        MemoryModelRegistry(),
+        MemoryModelRegistry(config),
         MemoryEventBus(),
+        MemoryAllowanceStore(clock),
+        MemoryKeyStore(config),
+        MemoryPriceStore(config),
+        MemoryConfigStore(config),
+        MemoryUsageStore(clock),
+        MemoryComparisonStore(),
     )
 
 

@@ -25,6 +25,12 @@ class TestFlowStore:
         assert (await stores.flows.get(1, "aaaaaa", "answer")).source == "yaml a"
         assert await stores.flows.load(B) == b"ir-b"
 
+    @pytest.mark.parametrize("version", ["cc" * 32, "cccccc", "aaa", "not hex"])
+    async def test_one_that_is_not_there_says_where_they_are_listed(self, stores: Stores, version: str) -> None:
+        await two_versions(stores)
+        with pytest.raises(NotFound, match="interplay flows versions answer"):
+            await stores.flows.get(1, version, "answer")
+
     async def test_without_a_channel_the_latest_is_taken(self, stores: Stores) -> None:
         await two_versions(stores)
         assert await stores.flows.resolve(1, "answer") == B

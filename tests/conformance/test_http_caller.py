@@ -60,6 +60,15 @@ class TestGuard:
             "http://[::ffff:127.0.0.1]:1/",
             "http://0.0.0.0:1/",
             "http://user:pw@127.0.0.1/",
+            "http://[::127.0.0.1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[64:ff9b:1::7f00:1]/",
+            "http://[fec0::1]/",
+            "http://[::ffff:0:127.0.0.1]/",
+            "http://[2002:7f00:1::]/",
+            "http://192.88.99.1/",
+            "http://0x7f000001/",
+            "http://2130706433/",
         ],
     )
     async def test_private_addresses_are_refused(self, url: str) -> None:
@@ -70,7 +79,9 @@ class TestGuard:
         await caller.close()
 
     async def test_a_redirect_is_guarded_again(self, server: ProviderServer) -> None:
-        server.play({"status": 400}, {})
+        server.play({"status": 302, "headers": {"location": "http://169.254.169.254/latest/meta-data"}})
         caller = EgressHttpCaller(("127.0.0.1/32",))
-        assert (await caller.send(HttpRequest("GET", f"{server.url}/x", {}))).status == 400
+        with pytest.raises(StepFailure) as refused:
+            await caller.send(HttpRequest("GET", f"{server.url}/x", {}))
+        assert refused.value.failure.code == "egress_refused"
         await caller.close()

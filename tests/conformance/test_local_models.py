@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from examples.digits.train import train
 from interplay.adapters.local_models.assets import install
 from interplay.adapters.local_models.pool import MachineModels
 from interplay.adapters.memory.local_models import MemoryLocalModels
 from interplay.core.errors import InvalidInput, NotFound
+from interplay.core.models.tensors import Tensor
 
 pytestmark = pytest.mark.timeout(300)
 WEIGHTS = Path(__file__).resolve().parents[2] / ".cache" / "models"
@@ -86,3 +89,39 @@ class TestAnswersThatFitASchema:
         answer = await machine.chat("smollm2-135m-instruct", body, None)
         assert '"label"' in answer["choices"][0]["message"]["content"]
         await machine.close()
+
+
+@pytest.fixture(params=["machine", "memory"])
+async def predicting(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Any, str, Tensor]]:
+    """The models, the id of one for `predict`, and a tensor that it takes."""
+    if request.param == "memory":
+        yield MemoryLocalModels(), "sums", Tensor("x", [3, 2], "FP32", [1.0] * 6)
+        return
+    pictures, _ = await asyncio.to_thread(train, tmp_path / "onnx")
+    machine = MachineModels(tmp_path)
+    yield machine, "digits", Tensor("pixels", [3, 64], "FP32", [x for row in pictures[:3] for x in row])
+    await machine.close()
+
+
+class TestPredicting:
+    async def test_what_a_model_takes_and_gives_is_told(self, predicting: tuple[Any, str, Tensor]) -> None:
+        models, model, tensor = predicting
+        described = await models.describe(model)
+        assert [one["name"] for one in described["inputs"]] == [tensor.name]
+        assert described["inputs"][0]["shape"][0] == -1
+        assert described["outputs"]
+
+    async def test_each_row_has_its_answer(self, predicting: tuple[Any, str, Tensor]) -> None:
+        models, model, tensor = predicting
+        outputs = await models.infer(model, [tensor])
+        assert {one.shape[0] for one in outputs} == {3}
+
+    async def test_an_input_that_it_does_not_have_is_refused(self, predicting: tuple[Any, str, Tensor]) -> None:
+        models, model, _ = predicting
+        with pytest.raises(InvalidInput):
+            await models.infer(model, [Tensor("nothing", [1], "FP32", [1.0])])
+
+    async def test_a_model_of_another_task_is_refused(self, predicting: tuple[Any, str, Tensor]) -> None:
+        models, _, tensor = predicting
+        with pytest.raises(InvalidInput, match="not for predict"):
+            await models.infer("all-minilm-l6-v2", [tensor])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from interplay.core.runs.events import EventKind, encode_value
+import pytest
+
+from interplay.core.runs.events import EventKind, RunFailed, decode_body, encode_value
 from interplay.core.runs.status import RunStatus
-from interplay.ports.run_queue import CommitBatch, Snapshot, WaitRow
+from interplay.ports.run_queue import CommitBatch, Snapshot, ValueRefused, WaitRow
 from tests.conformance.conftest import Stores, batch, claimed, new_id, new_run, row, worker
 
 
@@ -66,7 +68,89 @@ class TestClaim:
         assert again.takeovers == 0
 
 
+class TestAdoption:
+    """A claim whose answer got lost: the worker owns runs that nobody told it of."""
+
+    async def test_what_the_worker_does_not_know_of_is_found_under_a_higher_fence(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        known, unknown = await claimed(stores, worker_id), await claimed(stores, worker_id)
+        adopted = await stores.queue.adopt(worker_id, [known.run_id])
+        assert [(run.run_id, run.fence) for run in adopted] == [(unknown.run_id, unknown.fence + 1)]
+
+    async def test_the_claim_itself_can_end_nothing_any_more(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.adopt(worker_id, [])
+        answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.SUCCEEDED))
+        assert answer.changed == frozenset()
+
+    async def test_other_workers_runs_and_ended_ones_are_left_alone(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        ended = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(ended, row(ended, 1), status=RunStatus.SUCCEEDED))
+        await claimed(stores, await worker(stores))
+        assert await stores.queue.adopt(worker_id, []) == []
+
+    async def test_a_worker_without_a_lease_adopts_nothing(self, stores: Stores) -> None:
+        worker_id = await worker(stores, 0.2)
+        await claimed(stores, worker_id)
+        await asyncio.sleep(0.3)
+        assert await stores.queue.adopt(worker_id, []) == []
+
+    async def test_its_numbers_go_on_after_what_is_committed(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, row(run, 1)))
+        assert (await stores.queue.adopt(worker_id, []))[0].seq == 1
+
+
+class TestOverdue:
+    async def test_a_queued_run_past_its_deadline_fails_whoever_serves_its_pool(self, stores: Stores) -> None:
+        late, fresh = new_run(queue="nobody", deadline=0.05), new_run(queue="nobody", deadline=60.0)
+        await stores.runs.create([late, fresh])
+        await asyncio.sleep(0.1)
+        assert await stores.queue.end_overdue() == (late.run_id,)
+        record = await stores.runs.get(1, late.run_id)
+        assert (record.status, record.seq) == (RunStatus.FAILED, 1)
+        event = (await stores.runs.events(1, late.run_id))[0]
+        body = decode_body(event.kind, event.body)
+        assert isinstance(body, RunFailed)
+        assert body.failure.code == "deadline_exceeded"
+        assert (await stores.runs.get(1, fresh.run_id)).status is RunStatus.QUEUED
+
+    async def test_its_end_is_the_next_event_and_comes_once(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id, deadline=0.2)
+        parked = batch(run, row(run, 1), status=RunStatus.QUEUED, queue="nobody")
+        parked.waits.append(WaitRow(run.run_id, "ok", "approval", "approval:ok", None, b"\x80"))
+        await stores.queue.commit(worker_id, parked)
+        await asyncio.sleep(0.3)
+        assert await stores.queue.end_overdue() == (run.run_id,)
+        assert await stores.queue.end_overdue() == ()
+        events = await stores.runs.events(1, run.run_id)
+        assert [(event.seq, event.kind) for event in events] == [
+            (1, EventKind.STEP_SUCCEEDED),
+            (2, EventKind.RUN_FAILED),
+        ]
+        assert events[1].fence > run.fence
+        assert await stores.runs.waiting(1, None, 10) == []
+
+    async def test_a_run_in_a_workers_hands_is_left_to_it(self, stores: Stores) -> None:
+        await claimed(stores, await worker(stores), deadline=0.05)
+        await asyncio.sleep(0.1)
+        assert await stores.queue.end_overdue() == ()
+
+
 class TestCommit:
+    async def test_a_value_that_can_never_be_kept_is_told_from_a_lost_answer(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        wanted = batch(run, row(run, 1))
+        wanted.waits.append(WaitRow(run.run_id, "w", "timer", None, 1e18, b"\x80"))
+        with pytest.raises(ValueRefused, match="out of"):
+            await stores.queue.commit(worker_id, wanted)
+        assert await stores.runs.events(1, run.run_id) == []
+
     async def test_rows_and_the_end_become_durable_together(self, stores: Stores) -> None:
         worker_id = await worker(stores)
         run = await claimed(stores, worker_id)
@@ -151,6 +235,19 @@ class TestParking:
         await stores.queue.commit(worker_id, CommitBatch(waits_over=[(run.run_id, "ok")]))
         assert await stores.runs.waiting(1, None, 10) == []
 
+    async def test_what_is_waited_for_is_listed_by_deadline_page_by_page(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        due = {"late": 2000.25, "soon": 1000.000001, "also": 1000.000001, "never": None, "ever": None}
+        waits = [WaitRow(run.run_id, step, "approval", None, at, b"\x80") for step, at in due.items()]
+        await stores.queue.commit(worker_id, CommitBatch(waits=waits))
+        seen: list[str] = []
+        after = None
+        while page := await stores.runs.waiting(1, "approval", 2, after=after):
+            seen += [entry.step_key for entry in page]
+            after = page[-1].place
+        assert seen == ["also", "soon", "late", "ever", "never"]
+
 
 class TestReaper:
     async def test_runs_of_a_dead_worker_go_back_and_keep_their_numbers(self, stores: Stores) -> None:
@@ -169,9 +266,9 @@ class TestReaper:
         assert (await stores.queue.reap(0.01, 5)).workers == ()
 
     async def test_past_its_budget_a_run_is_dead_and_can_be_redriven(self, stores: Stores) -> None:
-        worker_id = await worker(stores, 0.1)
+        worker_id = await worker(stores, 0.6)  # a first claim opens its connection, on a busy machine slowly
         run = await claimed(stores, worker_id)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.7)
         assert (await stores.queue.reap(0.01, 0)).died == (run.run_id,)
         record = await stores.runs.get(1, run.run_id)
         assert record.status is RunStatus.DEAD

@@ -16,6 +16,7 @@ from uuid import UUID
 import pytest
 
 from interplay.adapters.memory.event_bus import MemoryEventBus
+from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
 from interplay.adapters.postgres.maintenance import Maintenance
@@ -23,8 +24,11 @@ from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.core.ids import uuid7
+from interplay.core.models.registry import Connection, Deployment, Model
 from interplay.core.runs.status import RunStatus
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.read_history import ReadHistory
+from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.save_flow import FlowSource, SaveFlow
 from interplay.use_cases.submit_run import RunRequest, SubmitRun
 from tests.faults.invariants import violations
@@ -47,8 +51,10 @@ class Bench:
         self.database = Database(url)
         self.runs = PostgresRunStore(self.database)
         flows = PostgresFlowStore(self.database)
-        plans = PlanLoader(flows)
-        self._save = SaveFlow(flows, PostgresModelRegistry(self.database), plans)
+        plans = self._plans = PlanLoader(flows)
+        self._blobs = PostgresBlobStore(self.database)
+        self._models = PostgresModelRegistry(self.database)
+        self._save = SaveFlow(flows, self._models, plans)
         self._submit = SubmitRun(self.runs, flows, plans, MemoryEventBus(), new_id)
         self.created: list[UUID] = []
 
@@ -89,6 +95,11 @@ class Bench:
         self.created += made
         return made
 
+    async def scripted_model(self, url: str) -> None:
+        """The chat model `scripted`: the provider of the test."""
+        await self._models.put_connection(1, Connection("scripted", base_url=url))
+        await self._models.put_model(1, Model("scripted", "chat", (Deployment("scripted", "m"),)))
+
     async def counts(self) -> dict[str, int]:
         found: dict[str, int] = (await self.runs.statistics())["runs"]
         return found
@@ -111,11 +122,34 @@ class Bench:
                 raise AssertionError(f"not all runs ended: {counts}; {await violations(self.url)}\n{log}")
             await asyncio.sleep(0.1)
 
-    async def check(self) -> None:
-        """Every invariant, and that no acknowledged run is gone."""
+    async def check(self, provider: ProviderServer | None = None) -> None:
+        """Every invariant that the ledger shows, that no acknowledged run is gone, and that each ended as it would
+        have without any fault (I7): folded anew from its tape, it comes to the same output.
+
+        `provider`: whom the runs called; no more often than attempts and claims explain (I5).
+        """
         assert await violations(self.url) == {}
+        replays = ReplayRun(self.runs, ReadHistory(self.runs, self._blobs, self._plans))
         for run_id in self.created:
-            assert (await self.runs.get(1, run_id)).status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
+            record = await self.runs.get(1, run_id)
+            assert record.status in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
+            assert record.status is RunStatus.SUCCEEDED or record.cancel_requested, "nobody cancelled it"
+            if record.status is RunStatus.SUCCEEDED:
+                report = await replays.run(1, run_id)
+                assert report.equal, report.differences
+            if provider is not None:
+                await self._calls_explained(provider, run_id)
+
+    async def _calls_explained(self, provider: ProviderServer, run_id: UUID) -> None:
+        async with self.database.session() as connection:
+            fence = await connection.fetchval("select fence from run where run_id = $1", run_id)
+        attempts: dict[str, int] = {}
+        for event in await self.runs.events(1, run_id):
+            if event.step_key is not None:
+                attempts[event.step_key] = max(attempts.get(event.step_key, 1), event.attempt)
+        for key, most in attempts.items():
+            made = len(provider.calls(f"{run_id}:{key}"))
+            assert made <= most + fence - 1, f"{key} was called {made} times: {most} attempts, {fence} claims"
 
 
 @pytest.fixture

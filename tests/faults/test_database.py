@@ -15,9 +15,10 @@ from interplay.adapters.postgres.embedded import EmbeddedPostgres
 from interplay.client import AsyncClient
 from interplay.services.all_in_one.machine import run_machine
 from interplay.settings import load_settings
-from tests.faults.conftest import Bench
+from tests.faults.conftest import LEASE, Bench
 from tests.faults.invariants import violations
-from tests.faults.test_kills import CHAIN
+from tests.faults.test_kills import CALLS, CHAIN
+from tests.provider_server import ProviderServer
 
 pytestmark = pytest.mark.timeout(240)
 WIDE = """
@@ -50,6 +51,51 @@ class TestDatabaseAway:
             await self._answers(url)
         await bench.until_ended()
         await bench.check()
+        await bench.close()
+        await postgres.stop()
+
+    async def test_blips_under_a_slow_step_repeat_no_call_and_charge_nobody(
+        self, tmp_path: Path, provider: ProviderServer
+    ) -> None:
+        """A budget of no takeover at all: a single one would be the end of the run."""
+        postgres = EmbeddedPostgres(tmp_path / "postgres")
+        url = await postgres.start()
+        bench = Bench(url, tmp_path / "home")
+        await bench.open()
+        bench.worker(INTERPLAY_LEASE_SECONDS="10", INTERPLAY_TAKEOVER_BUDGET="0")
+        provider.play({"delay": 8.0}, {})
+        slow = await bench.start(CALLS, 1, url=provider.url)
+        async with asyncio.timeout(30):
+            while not provider.calls():
+                await asyncio.sleep(0.02)
+        for _ in range(3):
+            assert postgres.pid is not None
+            os.kill(postgres.pid, signal.SIGKILL)
+            await self._answers(url)
+            await bench.start(CHAIN, 20)
+        await bench.until_ended()
+        await bench.check()
+        assert all([(await bench.runs.get(1, run)).takeovers == 0 for run in bench.created])
+        assert sorted(call["key"] for call in provider.calls()) == [f"{slow[0]}:a", f"{slow[0]}:c"]
+        await bench.close()
+        await postgres.stop()
+
+    async def test_an_outage_longer_than_the_lease_charges_nobody(self, tmp_path: Path) -> None:
+        postgres = EmbeddedPostgres(tmp_path / "postgres")
+        url = await postgres.start()
+        bench = Bench(url, tmp_path / "home")
+        await bench.open()
+        for _ in range(2):
+            bench.worker(INTERPLAY_TAKEOVER_BUDGET="0")
+        for _ in range(2):
+            await bench.start(CHAIN, 200)
+            await bench.until("succeeded", 5)
+            await postgres.stop()
+            await asyncio.sleep(3 * LEASE)
+            await postgres.start()
+        await bench.until_ended()
+        await bench.check()
+        assert all([(await bench.runs.get(1, run)).takeovers == 0 for run in bench.created])
         await bench.close()
         await postgres.stop()
 

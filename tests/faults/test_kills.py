@@ -54,7 +54,7 @@ class TestKills:
         first.kill()
         bench.worker()
         await bench.until_ended()
-        await bench.check()
+        await bench.check(provider)
         per_step = Counter(call["key"] for call in provider.calls())
         assert max(per_step.values()) <= 2, "an effect happened more than once per takeover"
 
@@ -95,11 +95,11 @@ class TestKills:
         await asyncio.sleep(LEASE * 3)
         os.kill(first.pid, signal.SIGCONT)
         await bench.until_ended()
-        await bench.check()
+        await bench.check(provider)
 
     async def test_it_drains_on_sigterm_at_no_cost_to_the_budget(self, bench: Bench, provider: ProviderServer) -> None:
         provider.play({"delay": 0.5})
-        first = bench.worker()
+        first = bench.worker(INTERPLAY_LEASE_SECONDS="10")  # a drain needs no short one, and none may run out
         await bench.start(CALLS, 20, url=provider.url)
         while len(provider.calls()) < 10:
             await asyncio.sleep(0.02)
@@ -107,7 +107,7 @@ class TestKills:
         assert await asyncio.to_thread(first.wait, 30) == 0
         bench.worker()
         await bench.until_ended()
-        await bench.check()
+        await bench.check(provider)
         assert all([(await bench.runs.get(1, run)).takeovers == 0 for run in bench.created])
 
     async def test_a_run_that_kills_its_workers_is_dead_in_the_end(self, bench: Bench) -> None:
@@ -151,7 +151,7 @@ class TestChaos:
                 await bench.runs.cancel(1, dice.choice(bench.created), "chaos")
         print(history)
         await bench.until_ended()
-        await bench.check()
+        await bench.check(provider)
 
     async def _cut(self, bench: Bench) -> None:
         connection = await asyncpg.connect(bench.url)

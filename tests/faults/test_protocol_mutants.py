@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import asyncpg
@@ -19,8 +20,9 @@ from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate
+from interplay.core.errors import Unavailable
 from interplay.core.runs.status import RunStatus
-from interplay.ports.run_queue import CommitAnswer, CommitBatch, OutcomeUnknown, RunChange, Standing
+from interplay.ports.run_queue import CommitAnswer, CommitBatch, OutcomeUnknown, RunChange, Standing, WaitRow
 from interplay.use_cases.group_commit import CommitItem, GroupCommitter, Verdict
 from tests.conformance.conftest import Stores, batch, claimed, new_id, row, worker
 from tests.faults.invariants import violations
@@ -35,7 +37,7 @@ async def ledger(database_url: str) -> AsyncIterator[tuple[Stores, str]]:
     await Maintenance(database).ensure_shelves()
     nothing: Any = None
     queue = PostgresRunQueue(database)
-    yield Stores("postgres", queue, PostgresRunStore(database), *([nothing] * 6)), database_url
+    yield Stores("postgres", queue, PostgresRunStore(database), *([nothing] * (len(fields(Stores)) - 3))), database_url
     await queue.close()
     await database.close()
 
@@ -130,6 +132,28 @@ async def resend_after_lost_answer(stores: Stores, url: str) -> bool:
     return len(await stores.runs.events(1, run.run_id)) == 2 and "I4 a journal has gaps" not in await violations(url)
 
 
+async def end_by_a_claim_that_nobody_heard_of(stores: Stores, url: str) -> bool:
+    """A claim whose answer got lost is adopted: what still believes in that claim must not end the run."""
+    worker_id = await worker(stores)
+    run = await claimed(stores, worker_id)
+    await stores.queue.adopt(worker_id, [])
+    answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.SUCCEEDED))
+    return answer.changed == frozenset()
+
+
+async def number_of_an_overdue_end(stores: Stores, url: str) -> bool:
+    """A run that ends unclaimed at its deadline: its end is the next event, and the run knows the number."""
+    run = await claimed(stores, worker_id := await worker(stores), deadline=0.05)
+    await stores.queue.commit(worker_id, batch(run, row(run, 1), status=RunStatus.QUEUED, queue="nobody"))
+    await asyncio.sleep(0.1)
+    try:
+        await stores.queue.end_overdue()
+    except Unavailable:
+        return False
+    events = await stores.runs.events(1, run.run_id)
+    return [event.seq for event in events] == [1, 2] and "I4" not in " ".join(await violations(url))
+
+
 def _columns(wanted: CommitBatch) -> list[list[Any]]:
     rows = wanted.rows
     names = ("shelf", "run_id", "seq", "kind", "step_key", "attempt", "fence", "body")
@@ -156,6 +180,13 @@ MUTANTS: dict[str, tuple[str, str, str, Scenario]] = {
     ),
     "signal lost while parking": ("commit", "r.sig = t.sig and ", "", signal_while_parking),
     "cancel lost while parking": ("commit", " and r.cancel_at is null", "", cancel_while_parking),
+    "adopted under the fence of the lost claim": (
+        "ADOPT",
+        "fence = r.fence + 1",
+        "fence = r.fence",
+        end_by_a_claim_that_nobody_heard_of,
+    ),
+    "overdue end without a number of its own": ("END_OVERDUE", "seq = seq + 1", "seq = seq", number_of_an_overdue_end),
     "re-send that collides": ("commit", " on conflict do nothing", "", resend_after_lost_answer),
 }
 
@@ -176,10 +207,10 @@ class TestDirected:
 
 def mutate(monkeypatch: pytest.MonkeyPatch, where: str, out: str, instead: str) -> None:
     """Takes one thing out of a statement; fails when it is not in there (any more)."""
-    if where == "REAP_RUNS":
-        original = engine_sql.REAP_RUNS
+    if where not in ("_ME", "commit"):
+        original = getattr(engine_sql, where)
         assert out in original
-        monkeypatch.setattr(engine_sql, "REAP_RUNS", original.replace(out, instead))
+        monkeypatch.setattr(engine_sql, where, original.replace(out, instead))
         return
     build = engine_sql.commit
     assert out in build(changes=True, waits=True, waits_over=True, resend=True)
@@ -208,6 +239,68 @@ class _LostAnswers:
 
     async def renew(self, worker_id: Any, lease: float) -> Any:
         raise AssertionError("not asked here")
+
+
+class TestRefusedValue:
+    """A batch with a value that can never be kept: its run learns of it, all others are committed."""
+
+    async def test_the_run_with_the_value_fails_and_the_others_go_on(self, ledger: tuple[Stores, str]) -> None:
+        stores, url = ledger
+        worker_id = await worker(stores)
+        runs = [await claimed(stores, worker_id) for _ in range(9)]
+        bad, told, done = runs[4], [], []
+        committer = GroupCommitter(stores.queue, worker_id, 30.0, lambda: None)
+
+        def refused(reason: str) -> None:
+            told.append(reason)
+            change = RunChange(bad.run_id, bad.fence, RunStatus.FAILED, 1)
+            committer.put(CommitItem(bad.run_id, [row(bad, 1, "failed")], lambda v, _: done.append(v), change))
+
+        for run in runs:
+            waits = [WaitRow(run.run_id, "w", "timer", None, 1e18, b"")] if run is bad else []
+            first = CommitItem(run.run_id, [row(run, 1)], lambda v, _: done.append(v), waits=waits)
+            committer.put(replace(first, refused=refused if run is bad else None))
+        for run in runs:
+            change = RunChange(run.run_id, run.fence, RunStatus.SUCCEEDED, 2) if run is not bad else None
+            committer.put(CommitItem(run.run_id, [row(run, 2, "b")], lambda v, _: done.append(v), change))
+        task = asyncio.create_task(committer.run())
+        async with asyncio.timeout(20):
+            await committer.settled()
+        task.cancel()
+        assert len(told) == 1
+        assert "timestamp out of range" in told[0]
+        assert [verdict for verdict in done if verdict is not Verdict.DONE] == [Verdict.LOST]  # what followed the value
+        for run in runs:
+            record = await stores.runs.get(1, run.run_id)
+            assert record.status is (RunStatus.FAILED if run is bad else RunStatus.SUCCEEDED)
+        assert "I4 a journal has gaps" not in await violations(url)
+
+
+class TestWaits:
+    async def test_one_that_begins_and_ends_in_one_commit_leaves_nothing(self, ledger: tuple[Stores, str]) -> None:
+        stores, _ = ledger
+        worker_id = await worker(stores)
+        run, ended = await claimed(stores, worker_id), await claimed(stores, worker_id)
+        committer = GroupCommitter(stores.queue, worker_id, 30.0, lambda: None)
+        task = asyncio.create_task(committer.run())
+
+        def put(of: Any, *keys: str, over: str | None = None, change: RunChange | None = None) -> None:
+            waits = [WaitRow(of.run_id, key, "signal", "go", None, b"\x80") for key in keys]
+            gone = [(of.run_id, over)] if over is not None else []
+            committer.put(CommitItem(of.run_id, [], lambda v, _: None, change, waits, gone))
+
+        put(run, "a", "b")
+        put(run, over="a")
+        put(run, "c")
+        put(ended, "d")
+        put(ended, change=RunChange(ended.run_id, ended.fence, RunStatus.CANCELLED, 0))
+        await committer.settled()
+        assert committer.commits == 1
+        put(run, over="b")
+        put(run, "b")  # the same step waits again: the row of before stays
+        await committer.settled()
+        task.cancel()
+        assert sorted(entry.step_key for entry in await stores.runs.waiting(1, None, 10)) == ["b", "c"]
 
 
 class TestLostAnswer:

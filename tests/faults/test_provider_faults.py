@@ -11,7 +11,7 @@ import pytest
 from interplay.adapters.openai_http.provider import OpenAIProvider
 from interplay.core.failures import StepFailure
 from interplay.core.models.registry import Connection, Deployment
-from interplay.core.models.requests import ChatRequest
+from interplay.core.models.requests import ChatRequest, Delta
 from tests.provider_server import ProviderServer
 
 HERE = Deployment("here", "m")
@@ -90,9 +90,9 @@ class TestStreams:
         self, caller: OpenAIProvider, provider: ProviderServer, fault: str, code: str
     ) -> None:
         provider.play({"fault": fault})
-        heard: list[str] = []
+        heard: list[Delta] = []
         assert (await code_of(caller.chat(HERE, SAY, on_delta=heard.append, idle=0.5)))[0] == code
-        assert heard == ["one", " two"]
+        assert [delta.text for delta in heard] == ["one", " two"]
 
     async def test_a_first_token_that_does_not_come_is_a_timeout(
         self, caller: OpenAIProvider, provider: ProviderServer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import json
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from interplay.cli.files import FlowFile
 from interplay.cli.output import console, print_json, print_table
 from interplay.cli.target import with_client
 from interplay.client import AsyncClient
+from interplay.contracts.http.answers import Run
 
 _OPEN = ("queued", "running", "waiting")
 
@@ -43,7 +45,7 @@ def batch(
     """One durable run of FLOW for each row of ROWS (.jsonl or .csv)."""
     given = read_rows(rows, key_field)
     file = FlowFile(Path(flow)) if Path(flow).is_file() else None
-    wanted = Wanted(flow, file, name or rows.name, concurrency)
+    wanted = Wanted(flow, file, name or rows.name, concurrency, key_field, rows.suffix == ".csv")
     totals = with_client(lambda client: _run(client, wanted, given))
     if out is not None:
         lines = [json.dumps(totals["results"][row["key"]], ensure_ascii=False) for row in given]
@@ -92,10 +94,14 @@ class Wanted:
     file: FlowFile | None
     name: str
     concurrency: int
+    key_field: str | None = None
+    texts: bool = False  # every value of a row is a text, as in CSV
 
 
 async def _run(client: AsyncClient, wanted: Wanted, rows: list[dict[str, Any]]) -> dict[str, Any]:
     flow_name, version, channel = await _flow(client, wanted)
+    declared = (await client.flows.get(flow_name, version=version, channel=channel))["ir"].get("inputs", {})
+    rows = [{**row, "inputs": fitted(row["inputs"], declared, wanted)} for row in rows]
     name, room = wanted.name, asyncio.Semaphore(wanted.concurrency)
     totals: dict[str, Any] = {"rows": len(rows), "succeeded": 0, "found": 0, "failures": {}}
     results: dict[str, Any] = {}
@@ -111,8 +117,8 @@ async def _run(client: AsyncClient, wanted: Wanted, rows: list[dict[str, Any]]) 
                 totals["found"] += not entry["new"]
                 totals["succeeded"] += view["status"] == "succeeded"
                 if view["status"] != "succeeded":
-                    failure = (view.get("error") or {}).get("failure") or {}
-                    totals["failures"][row["key"]] = failure.get("detail", view["status"])
+                    error = view["error"]
+                    totals["failures"][row["key"]] = error["failure"]["detail"] if error else view["status"]
                 results[row["key"]] = {"key": row["key"], **{k: view[k] for k in ("run", "status", "output", "error")}}
                 speed = progress.tasks[0].speed
                 progress.update(bar, advance=1, rate=f"{speed:.1f} rows/s" if speed else "")
@@ -120,6 +126,17 @@ async def _run(client: AsyncClient, wanted: Wanted, rows: list[dict[str, Any]]) 
         await asyncio.gather(*(one(row) for row in rows))
     totals["results"] = results
     return totals
+
+
+def fitted(record: dict[str, Any], declared: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
+    """The inputs of a row: without a key that is no input, and texts as the types that the flow declares."""
+    inputs = {name: value for name, value in record.items() if name != wanted.key_field or name in declared}
+    if wanted.texts:
+        for name, value in inputs.items():
+            if declared.get(name, {}).get("type", "string") not in ("string", "any") and isinstance(value, str):
+                with contextlib.suppress(ValueError):  # what is no such value is told by the flow's own check
+                    inputs[name] = json.loads(value)
+    return inputs
 
 
 async def _flow(client: AsyncClient, wanted: Wanted) -> tuple[str, str | None, str | None]:
@@ -131,7 +148,7 @@ async def _flow(client: AsyncClient, wanted: Wanted) -> tuple[str, str | None, s
     return name, None, channel or None
 
 
-async def _ended(client: AsyncClient, run: str) -> dict[str, Any]:
+async def _ended(client: AsyncClient, run: str) -> Run:
     view = await client.runs.get(run)
     if view["status"] in _OPEN:
         async for _ in client.runs.follow(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import msgspec
 
 from interplay.cli import exit_codes
 from interplay.cli.files import FlowFile
-from interplay.cli.output import ago, console, print_json, print_table
+from interplay.cli.output import ago, complain, console, print_json, print_table
 from interplay.cli.runs_commands import as_json
-from interplay.cli.target import with_client
+from interplay.cli.target import all_of, with_client
 from interplay.client import ApiError, AsyncClient
 from interplay.core.flows.compile import check_flow
 from interplay.core.flows.problems import Problem, render
+from interplay.core.models.registry import Connection, Model, Registry
 from interplay.use_cases.register_models import LOCAL, read_registry
 
 
@@ -34,7 +36,7 @@ def check(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
         found.append({"file": str(path), "ok": not problems, "problems": [str(problem) for problem in problems]})
         if not as_json:
             for problem in problems:
-                console().print(render(problem, file.text), markup=False)
+                console().print(render(problem, file.text))
             counted = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}" if problems else "ok"
             console().print(f"{path}: {counted}")
     if as_json:
@@ -63,44 +65,69 @@ def _known_models(path: Path) -> dict[str, str] | None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--channel", help="Point this channel at what was applied.")
 @click.option("--plan", is_flag=True, help="Only say what would change.")
+@as_json
 @click.pass_context
-def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan: bool) -> None:
+def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan: bool, as_json: bool) -> None:
     """Make the server have these flows and models, by name; says what changes. Again changes nothing."""
     files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
     flows = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
     registries = [(path, path.read_text(encoding="utf-8")) for path in files if path.name == "interplay.yaml"]
 
     async def work(client: AsyncClient) -> bool:
+        said = Said(plan, as_json)
         for path, text in registries:
-            await _apply_registry(client, path, text, plan)
-        done = [await _apply_flow(client, file, channel, plan) for file in flows]
+            await _apply_registry(client, path, text, said)
+        done = [await _apply_flow(client, file, channel, said) for file in flows]
+        if as_json:
+            print_json({"ok": all(done), "plan": plan, "items": said.items})
         return all(done)
 
     ctx.exit(exit_codes.DONE if with_client(work) else exit_codes.FAILED)
 
 
-async def _apply_registry(client: AsyncClient, path: Path, text: str, plan: bool) -> None:
-    registry = read_registry(text, str(path))
-    for noun, known, wanted in (
+@dataclass
+class Said:
+    """What was said of each thing, for people as it happens, for programs at the end."""
+
+    plan: bool
+    quiet: bool
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+    def say(self, noun: str, name: str, changed: bool, words: str, **more: Any) -> None:
+        self.items.append({"noun": noun, "name": name, "changed": changed, **more})
+        if not self.quiet:
+            console().print(f"{noun} {name}: {words}")
+
+
+async def _apply_registry(client: AsyncClient, path: Path, text: str, said: Said) -> None:
+    there: dict[str, dict[str, Any]] = {
+        "connection": {entry["name"]: entry async for entry in client.connections.each()},
+        "model": {entry["name"]: entry async for entry in client.models.each()},
+    }
+    known = Registry(
+        {name: Connection(name) for name in there["connection"]},
+        {name: Model(name, entry["task"], ()) for name, entry in there["model"].items()},
+    )
+    registry = read_registry(text, str(path), known)
+    for noun, target, wanted in (
         ("connection", client.connections, registry.connections),
         ("model", client.models, registry.models),
     ):
-        present = {entry["name"]: entry for entry in (await known.list())["items"]}
+        present = there[noun]
         for name, value in wanted.items():
-            body = msgspec.to_builtins(value)
+            body = msgspec.json.decode(msgspec.json.encode(value))  # as it comes back: lists, no tuples
             same = present.get(name) == body
-            console().print(f"{noun} {name}: {'as it is' if same else 'would change' if plan else 'changed'}")
-            if not same and not plan:
-                await known.put(name, body)
+            said.say(noun, name, not same, "as it is" if same else "would change" if said.plan else "changed")
+            if not same and not said.plan:
+                await target.put(name, body)
 
 
-async def _apply_flow(client: AsyncClient, file: FlowFile, channel: str | None, plan: bool) -> bool:
+async def _apply_flow(client: AsyncClient, file: FlowFile, channel: str | None, said: Said) -> bool:
     checked = await client.flows.check(file.text, file.files, str(file.path))
     if not checked["ok"]:
         for problem in checked["problems"]:
-            console().print(
-                f"{problem['file']}:{problem['line']}:{problem['column']}: {problem['message']}", markup=False
-            )
+            complain(f"{problem['file']}:{problem['line']}:{problem['column']}: {problem['message']}")
+        said.items.append({"noun": "flow", "name": file.name, "changed": False, "problems": checked["problems"]})
         return False
     version = str(checked["version"])
     try:
@@ -111,11 +138,11 @@ async def _apply_flow(client: AsyncClient, file: FlowFile, channel: str | None, 
             raise
         latest, pointed = None, None
     if latest == version and pointed == version:
-        console().print(f"flow {file.name}: as it is ({version[:12]})")
+        said.say("flow", file.name, False, f"as it is ({version[:12]})", version=version)
         return True
-    where = f" on {channel}" if channel else ""
-    console().print(f"flow {file.name}: {'would become' if plan else 'is now'} {version[:12]}{where}")
-    if not plan:
+    words = f"{'would become' if said.plan else 'is now'} {version[:12]}{f' on {channel}' if channel else ''}"
+    said.say("flow", file.name, True, words, version=version)
+    if not said.plan:
         await client.flows.put(file.name, file.text, file.files, str(file.path))
         if channel is not None:
             await client.flows.set_channel(file.name, channel, version)
@@ -131,7 +158,7 @@ def flows() -> None:
 @as_json
 def list_flows(as_json: bool) -> None:
     """Flows with their channels."""
-    found = with_client(lambda client: client.flows.list())
+    found = with_client(lambda client: all_of(client.flows.each()))
     if as_json:
         print_json(found)
         return
@@ -144,10 +171,12 @@ def list_flows(as_json: bool) -> None:
 
 @flows.command("show")
 @click.argument("name")
-def show_flow(name: str) -> None:
+@as_json
+def show_flow(name: str, as_json: bool) -> None:
     """The YAML of NAME[@CHANNEL]."""
     flow, _, channel = name.partition("@")
-    print(with_client(lambda client: client.flows.get(flow, channel=channel or None))["source"], end="")
+    found = with_client(lambda client: client.flows.get(flow, channel=channel or None))
+    print_json(found) if as_json else print(found["source"], end="")
 
 
 @flows.command("versions")
@@ -166,7 +195,9 @@ def list_versions(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("channel")
 @click.argument("version")
-def set_channel(name: str, channel: str, version: str) -> None:
+@as_json
+def set_channel(name: str, channel: str, version: str, as_json: bool) -> None:
     """Point CHANNEL of a flow at VERSION (its beginning is enough): publish, or roll back."""
     done = with_client(lambda client: client.flows.set_channel(name, channel, version))
-    console().print(f"{name}@{channel}: {str(done['before'])[:12]} → {done['version'][:12]}")
+    before = f"{str(done['before'])[:12]} → " if done["before"] else "is now "
+    print_json(done) if as_json else console().print(f"{name}@{channel}: {before}{done['version'][:12]}")

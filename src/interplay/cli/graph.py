@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 WIDTH = 40
 _MOST = 40  # steps drawn
 
 
-def draw(view: dict[str, Any]) -> list[str]:
+def draw(view: Mapping[str, Any]) -> list[str]:
     """Lines for the steps that took time; at most `_MOST` of them, the longest."""
     steps = [s for s in view["steps"] if s["started_at"] is not None and s["seconds"] > 0]
     steps = sorted(sorted(steps, key=lambda s: -float(s["seconds"]))[:_MOST], key=lambda s: float(s["started_at"]))

@@ -11,11 +11,12 @@ import click
 
 from interplay.cli import exit_codes
 from interplay.cli.output import console, print_json, print_table
-from interplay.cli.target import part, run_service, set_up_logs, settings_of
+from interplay.cli.target import part, run_service, running_server, set_up_logs, settings_of
+from interplay.core.errors import SetupError
 from interplay.settings import Settings, described
 
-SERVICES = ("api", "worker", "model-server")
-LATER = ("gateway", "ingester", "scheduler", "recorder")
+SERVICES = ("api", "worker", "gateway", "model-server")
+LATER = ("ingester", "scheduler", "recorder")
 
 
 @click.command()
@@ -26,6 +27,13 @@ def up(port: int | None, home: str | None, workers: int | None) -> None:
     """Start everything on this machine in one process; Ctrl-C drains."""
     settings = settings_of(**{k: v for k, v in (("port", port), ("home", home), ("workers", workers)) if v is not None})
     set_up_logs(settings)
+    there = running_server(settings)
+    if there is not None:
+        raise SetupError(
+            f"Interplay already runs on this home, at {there}.",
+            where=str(settings.home),
+            advice="Use that one, or another home with --home.",
+        )
     run_service(_up(settings))
 
 
@@ -40,6 +48,8 @@ async def _up(settings: Settings) -> None:
         out.print(f"Interplay is up at {machine.url}")
         out.print(f"  API documentation   {machine.url}/docs")
         out.print(f"  key of this machine {settings.home / 'token'}")
+        if machine.fresh:
+            out.print(f"  its first key       {machine.token}  (all scopes; shown this once)")
         out.print(f"  data and logs       {settings.home}")
         out.print("Ctrl-C stops it: steps under way may end, the rest goes on at the next start.")
         await stop.wait()
@@ -80,8 +90,9 @@ async def _check(settings: Settings) -> None:
 
 @click.command()
 @click.option("--check", is_flag=True, help="Only say whether there is something to do; exit 1 if so.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def migrate(ctx: click.Context, check: bool) -> None:
+def migrate(ctx: click.Context, check: bool, as_json: bool) -> None:
     """Bring the database schema to this release."""
     settings = settings_of()
     set_up_logs(settings)
@@ -91,10 +102,11 @@ def migrate(ctx: click.Context, check: bool) -> None:
         async with part("bootstrap").database_of(settings) as url:
             if check:
                 state = await checks.database_state(url)
-                console().print(f"the schema is {state}")
+                print_json({"schema": state}) if as_json else console().print(f"the schema is {state}")
                 return exit_codes.DONE if state == "current" else exit_codes.FAILED
             done = await checks.migrate_database(url)
-            console().print("the schema is now that of this release" if done else "there was nothing to do")
+            said = "the schema is now that of this release" if done else "there was nothing to do"
+            print_json({"schema": "current", "changed": done}) if as_json else console().print(said)
             return exit_codes.DONE
 
     ctx.exit(asyncio.run(work()))
@@ -125,6 +137,8 @@ def doctor(ctx: click.Context, only_settings: bool, as_json: bool) -> None:
 
 
 @click.command()
-def version() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def version(as_json: bool) -> None:
     """Print the version."""
-    print(metadata.version("interplay"))
+    found = metadata.version("interplay")
+    print_json({"version": found}) if as_json else print(found)

@@ -10,7 +10,7 @@ import click
 
 from interplay.cli import exit_codes
 from interplay.cli.output import complain
-from interplay.client.errors import ApiError, Unreachable
+from interplay.client.errors import ApiError, NotAvailable, Unreachable
 from interplay.core.errors import InterplayError, SetupError, Unavailable
 
 _COMMANDS = {
@@ -31,6 +31,11 @@ _COMMANDS = {
     "signal": ("runs", "Send a signal to a run."),
     "models": ("models", "Models and their weights."),
     "connections": ("models", "Connections to model servers."),
+    "keys": ("keys", "Keys of the project: who may call, what, and how much."),
+    "projects": ("projects", "Projects of the organisation and their limits."),
+    "budgets": ("projects", "The most that project, key or organisation may spend."),
+    "usage": ("usage", "What was used, and what it cost."),
+    "prices": ("usage", "The price book."),
 }
 
 
@@ -56,10 +61,11 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--server", metavar="URL", help="The server to talk to (or INTERPLAY_URL); else this machine's own.")
 @click.option("--home", metavar="DIR", help="Where this machine's data lives (or INTERPLAY_HOME).")
+@click.option("--project", metavar="NAME", help="Another project than the key's own, for keys that see all.")
 @click.pass_context
-def cli(ctx: click.Context, server: str | None, home: str | None) -> None:
+def cli(ctx: click.Context, server: str | None, home: str | None, project: str | None) -> None:
     """Compose models into flows, run them durably, serve them."""
-    ctx.obj = {"url": server, "home": home}
+    ctx.obj = {"url": server, "home": home, "project": project}
 
 
 def main() -> None:
@@ -72,7 +78,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         complain("stopped")
         code = exit_codes.STOPPED
-    except (Unreachable, Unavailable, SetupError) as away:
+    except (Unreachable, NotAvailable, Unavailable, SetupError) as away:
         complain(str(away))
         code = exit_codes.UNREACHABLE
     except (ApiError, InterplayError) as refused:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import click
 
-from interplay.cli.output import console, print_json, print_table
+from interplay.cli.model_options import model_body
+from interplay.cli.output import complain, console, print_json, print_table
+from interplay.cli.routing_commands import route, shadows
 from interplay.cli.runs_commands import as_json
-from interplay.cli.target import part, set_up_logs, settings_of, with_client
+from interplay.cli.target import all_of, part, set_up_logs, settings_of, with_client
+from interplay.core.models.connection_kinds import KINDS
 
 
 @click.group()
@@ -22,7 +24,7 @@ def models() -> None:
 @as_json
 def list_models(as_json: bool) -> None:
     """The models that flows may name."""
-    found = with_client(lambda client: client.models.list())
+    found = with_client(lambda client: all_of(client.models.each()))
     if as_json:
         print_json(found)
         return
@@ -35,7 +37,8 @@ def list_models(as_json: bool) -> None:
 
 @models.command("show")
 @click.argument("name")
-def show_model(name: str) -> None:
+@as_json
+def show_model(name: str, as_json: bool) -> None:  # noqa: ARG001 - JSON is how a model is written
     """One model as JSON."""
     print_json(with_client(lambda client: client.models.get(name)))
 
@@ -43,34 +46,50 @@ def show_model(name: str) -> None:
 @models.command("create")
 @click.argument("name")
 @click.option("--task", required=True, type=click.Choice(["chat", "embed", "rerank", "classify"]))
-@click.option("--connection", required=True)
-@click.option("--model", "upstream", required=True, help="The upstream's own name.")
+@click.option("--connection", help="Of the one deployment; or --deployment for several.")
+@click.option("--model", "upstream", help="The upstream's own name.")
 @click.option("--price", metavar="IN,OUT", help="US dollars per million tokens.")
+@click.option(
+    "--deployment",
+    "deployments",
+    multiple=True,
+    metavar="CONNECTION/MODEL",
+    help="May be repeated; the order counts. `name=CONNECTION/MODEL` gives it a name, `:2` at the end a weight.",
+)
+@click.option("--strategy", type=click.Choice(["priority", "weighted", "least_latency", "lowest_cost"]))
+@click.option("--fallback", "fallbacks", multiple=True, metavar="ALIAS", help="Where calls go when all else failed.")
+@click.option("--policy", metavar="FILE", help="The whole policy, as YAML or JSON; `-` reads it from stdin.")
 @as_json
-def create_model(name: str, task: str, connection: str, upstream: str, price: str | None, as_json: bool) -> None:
-    """Make NAME an alias for a model behind a connection."""
-    deployment: dict[str, Any] = {"connection": connection, "model": upstream}
-    if price is not None:
-        taken, _, given = price.partition(",")
-        deployment["price"] = {"input": float(taken), "output": float(given or taken)}
-    done = with_client(lambda client: client.models.put(name, {"task": task, "deployments": [deployment]}))
+def create_model(name: str, as_json: bool, **given: Any) -> None:
+    """Make NAME an alias for models behind connections."""
+    body = model_body(given)
+    done = with_client(lambda client: client.models.put(name, body))
     print_json(done) if as_json else console().print(f"{name}: {'changed' if done['changed'] else 'as it was'}")
 
 
 @models.command("delete")
 @click.argument("name")
-def delete_model(name: str) -> None:
+@as_json
+def delete_model(name: str, as_json: bool) -> None:
     """Forget an alias."""
     with_client(lambda client: client.models.delete(name))
+    print_json({"model": name, "deleted": True}) if as_json else console().print(f"{name}: deleted")
+
+
+models.add_command(route)
+models.add_command(shadows)
 
 
 @models.command()
-def install() -> None:
+@as_json
+def install(as_json: bool) -> None:
     """Bring the weights of the local models into the home."""
     settings = settings_of()
     set_up_logs(settings)
-    brought = asyncio.run(part("bootstrap_checks").install_weights(settings, console().print))
-    console().print(f"{brought} files brought" if brought else "everything was there")
+    say = complain if as_json else console().print
+    brought = asyncio.run(part("bootstrap_checks").install_weights(settings, say))
+    said = f"{brought} files brought" if brought else "everything was there"
+    print_json({"brought": brought}) if as_json else console().print(said)
 
 
 @click.group()
@@ -82,7 +101,7 @@ def connections() -> None:
 @as_json
 def list_connections(as_json: bool) -> None:
     """The connections of the project; secrets are never shown."""
-    found = with_client(lambda client: client.connections.list())
+    found = with_client(lambda client: all_of(client.connections.each()))
     if as_json:
         print_json(found)
     else:
@@ -94,22 +113,39 @@ def list_connections(as_json: bool) -> None:
 
 @connections.command("create")
 @click.argument("name")
-@click.option("--base-url", required=True)
+@click.option("--kind", type=click.Choice(list(KINDS)), default="openai", show_default=True, help="What it speaks.")
+@click.option("--base-url", help="Its address, where the kind has none of its own.")
 @click.option("--api-key", help="secret://name")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE")
-def create_connection(name: str, base_url: str, api_key: str | None, headers: tuple[str, ...]) -> None:
-    """An OpenAI-compatible server."""
-    body: dict[str, Any] = {"base_url": base_url}
-    if api_key is not None:
-        body["api_key"] = api_key
-    if headers:
-        body["headers"] = dict(header.split("=", 1) for header in headers)
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of its kind, such as region.")
+@as_json
+def create_connection(
+    name: str, kind: str, base_url: str | None, api_key: str | None, as_json: bool, **pairs: tuple[str, ...]
+) -> None:
+    """A server that speaks OpenAI's API, or a provider with an API of its own."""
+    if base_url is None and KINDS[kind].address is None and kind not in ("local", "bedrock"):
+        raise click.UsageError(f"A connection of kind {kind} needs its address: give --base-url.")
+    body: dict[str, Any] = {"kind": kind, "base_url": base_url, "api_key": api_key}
+    body |= {what: _named(what, values) for what, values in pairs.items()}
+    body = {what: value for what, value in body.items() if value}
     done = with_client(lambda client: client.connections.put(name, body))
-    console().print(json.dumps(done))
+    print_json(done) if as_json else console().print(f"{name}: {'changed' if done['changed'] else 'as it was'}")
+
+
+def _named(what: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not name or not sign:
+            raise click.BadParameter(f"{pair!r} is no NAME=VALUE.", param_hint=f"--{what[:-1]}")
+        named[name] = {"true": True, "false": False}.get(value, value) if what == "options" else value
+    return named
 
 
 @connections.command("delete")
 @click.argument("name")
-def delete_connection(name: str) -> None:
+@as_json
+def delete_connection(name: str, as_json: bool) -> None:
     """Forget a connection that no model uses."""
     with_client(lambda client: client.connections.delete(name))
+    print_json({"connection": name, "deleted": True}) if as_json else console().print(f"{name}: deleted")

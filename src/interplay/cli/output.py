@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 COLOURS = {
     "succeeded": "green",
@@ -24,8 +25,11 @@ COLOURS = {
 
 
 def console() -> Console:
-    """Standard output; plain when it is not a terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Standard output; plain when it is not a terminal.
+
+    What it prints is never read as markup: names, answers and errors come from outside. Colour is put on with `Text`.
+    """
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 
 
 def complain(text: str) -> None:
@@ -36,7 +40,8 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], whole: Sequence[str] = ()) -> None:
+    """`whole`: columns that are never broken, such as ids that people copy."""
     rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in rows:
@@ -44,9 +49,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in whole)
     for row in rows:
-        table.add_row(*(f"[{COLOURS[cell]}]{cell}[/]" if cell in COLOURS else cell for cell in row))
+        table.add_row(*(Text(cell, COLOURS.get(cell, "")) for cell in row))
     console().print(table)
 
 
@@ -65,6 +70,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def in_words(moment: float | None) -> str:
+    """`in 4.0 h`, for a deadline."""
+    return "" if moment is None else f"in {duration(max(0.0, moment - time.time()))}"
 
 
 def value_text(value: Any) -> str:

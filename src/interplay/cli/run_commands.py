@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ from interplay.cli import exit_codes
 from interplay.cli.files import FlowFile, inputs_of
 from interplay.cli.live import LiveRun
 from interplay.cli.output import complain, console, duration, print_json, value_text
+from interplay.cli.run_words import spent_on, why_ended
 from interplay.cli.target import with_client
-from interplay.client import AsyncClient
+from interplay.client import AsyncClient, NotAvailable, Unreachable
+from interplay.contracts.http.answers import Run
 
 
 @click.command()
@@ -22,8 +27,15 @@ from interplay.client import AsyncClient
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: run, status, output, error.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was cut off.")
 @click.option("--key", help="An idempotency key: the same again finds the run that it made.")
+@click.option("--detach", is_flag=True, help="Do not follow it: print its id and return.")
 def run(
-    flow: str | None, given: tuple[str, ...], source: str | None, as_json: bool, resume: str | None, key: str | None
+    flow: str | None,
+    given: tuple[str, ...],
+    source: str | None,
+    as_json: bool,
+    resume: str | None,
+    key: str | None,
+    detach: bool,
 ) -> None:
     """Run FLOW: a FILE.yaml, or NAME[@CHANNEL] of a flow that the server has."""
     if (flow is None) == (resume is None):
@@ -37,6 +49,9 @@ def run(
         if resume is not None:
             return await _follow(client, resume, as_json)
         started = await _start(client, wanted, file, (given, source, key))
+        if detach:
+            print_json(started) if as_json else print(started["run"])
+            return exit_codes.DONE
         return await _follow(client, str(started["run"]), as_json)
 
     click.get_current_context().exit(with_client(work))
@@ -44,8 +59,9 @@ def run(
 
 async def _start(
     client: AsyncClient, flow: str, file: FlowFile | None, call: tuple[tuple[str, ...], str | None, str | None]
-) -> dict[str, Any]:
+) -> Run:
     given, source, key = call
+    key = key or f"cli:{uuid.uuid4()}"  # so that it may be sent again while a part of the server is away
     if file is not None:
         saved = await client.flows.put(file.name, file.text, file.files, str(file.path))
         types = {name: spec.type for name, spec in file.parsed.flow.inputs.items()} if file.parsed.flow else {}
@@ -58,12 +74,19 @@ async def _start(
 
 
 async def _follow(client: AsyncClient, run_id: str, as_json: bool) -> int:
-    live = LiveRun()
     if not as_json:
         console().print(f"run {run_id}")
-    async for event in client.runs.follow(run_id):
-        if not as_json:
-            live.show(event)
+    try:
+        if as_json:
+            async for _ in client.runs.follow(run_id):
+                continue
+        else:
+            with LiveRun(run_id) as live:
+                async for event in client.runs.follow(run_id):
+                    live.show(event)
+    except (asyncio.CancelledError, Unreachable, NotAvailable):
+        complain(f"Nothing is lost. It goes on with: interplay run --resume {run_id}")
+        raise
     view = await client.runs.get(run_id, full=not as_json)
     if as_json:
         print_json(view)
@@ -72,18 +95,10 @@ async def _follow(client: AsyncClient, run_id: str, as_json: bool) -> int:
     return exit_codes.DONE if view["status"] == "succeeded" else exit_codes.FAILED
 
 
-def _summary(view: dict[str, Any]) -> None:
-    usage = view.get("usage") or {}
-    tokens = int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
-    money = f", {usage['usd']:.4f} USD" if usage.get("usd") is not None else ""
-    spent = f", {tokens:,} tokens{money}" if tokens else ""
-    line = f"{view['status']} in {duration(view['wall_seconds'])}, parallelism {view['parallelism']:.2f}{spent}"
-    console().print(line)
+def _summary(view: Mapping[str, Any]) -> None:
+    wall, spent = duration(view["wall_seconds"]), spent_on(view)
+    console().print(f"{view['status']} in {wall}, parallelism {view['parallelism']:.2f}{', ' + spent if spent else ''}")
     if view["status"] == "succeeded":
         print(value_text(view["output"]))
         return
-    failure = (view.get("error") or {}).get("failure") or {}
-    step = (view.get("error") or {}).get("step")
-    complain(
-        f"{step + ': ' if step else ''}{failure.get('detail', view['status'])} {failure.get('advice') or ''}".strip()
-    )
+    complain(why_ended(view))

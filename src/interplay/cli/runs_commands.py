@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
+from rich.text import Text
 
 from interplay.cli import exit_codes
 from interplay.cli.files import inputs_of
 from interplay.cli.graph import draw
-from interplay.cli.output import ago, console, duration, print_json, print_table, value_text
-from interplay.cli.target import with_client
+from interplay.cli.output import (
+    ago,
+    console,
+    duration,
+    in_words,
+    print_json,
+    print_table,
+    value_text,
+)
+from interplay.cli.run_words import spent_on, why_ended
+from interplay.cli.target import all_of, with_client
 from interplay.client import AsyncClient
+from interplay.contracts.http.answers import StepWait
 
 Command = Callable[..., Any]
+Verdict = Literal["approve", "reject"]
 
 
 def as_json(command: Command) -> Command:
@@ -43,7 +56,7 @@ def list_runs(flow: str | None, status: tuple[str, ...], limit: int, as_json: bo
         print_json(found)
         return
     rows = [[r["run"], r["flow"], r["status"], ago(r["created_at"]), r["events"]] for r in found["items"]]
-    print_table(["run", "flow", "status", "created", "events"], rows)
+    print_table(["run", "flow", "status", "created", "events"], rows, whole=["run"])
 
 
 @runs.command()
@@ -58,23 +71,44 @@ def show(run: str, as_json: bool) -> None:
     out = console()
     out.print(f"run {view['run']}  {view['flow']}@{view['version'][:12]}  {view['status']}")
     rows = [
-        [s["step"], s["status"], duration(s["seconds"]), s["attempts"], s["via"] or "", s["reason"] or ""]
+        [
+            s["step"],
+            s["status"],
+            duration(s["seconds"]),
+            s["attempts"],
+            s["via"] or "",
+            s["reason"] or _waits(s.get("waits_for")),
+        ]
         for s in view["steps"]
     ]
     print_table(["step", "status", "time", "attempts", "via", "why"], rows)
     for line in draw(view):
-        out.print(line, markup=False)
+        out.print(line)
     out.print(f"critical path: {' → '.join(view['critical_path']) or 'none'}")
     wall, busy = duration(view["wall_seconds"]), duration(view["busy_seconds"])
     out.print(f"wall {wall}, busy {busy}, parallelism {view['parallelism']:.2f}")
+    if spent_on(view):
+        out.print(f"used {spent_on(view)}")
     if view["status"] == "succeeded":
-        out.print(value_text(view["output"]), markup=False)
+        out.print(value_text(view["output"]))
+    elif view.get("error"):
+        out.print(Text(why_ended(view), "red"))
+
+
+def _waits(waiting: StepWait | None) -> str:
+    """What a step waits for, whom it asks, until when."""
+    if waiting is None:
+        return ""
+    who = ", ".join(waiting.get("who") or ()) or "a person"
+    what = {"signal": f"for the signal {waiting.get('name')}", "approval": f"asks {who}"}
+    return ", ".join(part for part in (what.get(str(waiting["what"]), ""), in_words(waiting.get("until"))) if part)
 
 
 @runs.command()
 @click.argument("run")
 @click.option("--after", default=0)
-def events(run: str, after: int) -> None:
+@as_json
+def events(run: str, after: int, as_json: bool) -> None:  # noqa: ARG001 - it is JSON anyway
     """The journal, one JSON object a line."""
 
     async def work(client: AsyncClient) -> None:
@@ -109,7 +143,7 @@ def cancel(run: str, reason: str | None, as_json: bool) -> None:
 def explain(run: str, step: str, as_json: bool) -> None:
     """Why a step was skipped, failed or cancelled."""
     found = with_client(lambda client: client.runs.explain(run, step))
-    print_json(found) if as_json else console().print("\n".join(found["because"]), markup=False)
+    print_json(found) if as_json else console().print("\n".join(found["because"]))
 
 
 @runs.command()
@@ -134,7 +168,7 @@ def fork(run: str, step: str, given: tuple[str, ...], version: str | None, previ
     out = console()
     out.print(f"runs again: {', '.join(found['rerun'])}; kept: {', '.join(found['kept']) or 'nothing'}")
     expected = found["expected"]
-    out.print(f"the last time that took {duration(expected['seconds'])} and {expected['usage'].get('calls', 0)} calls")
+    out.print(f"the last time that took {duration(expected['seconds'])} and {spent_on(expected) or 'no call'}")
     if found["run"]:
         out.print(f"run {found['run']}")
 
@@ -152,7 +186,7 @@ def replay(ctx: click.Context, run: str, as_json: bool) -> None:
         verdict = "equal, byte by byte" if found["equal"] else "not equal"
         console().print(f"{verdict}: {found['from_tape']} results from the tape, {found['computed']} computed again")
         for difference in found["differences"]:
-            console().print(f"  {difference}", markup=False)
+            console().print(f"  {difference}")
     ctx.exit(exit_codes.DONE if found["equal"] else exit_codes.FAILED)
 
 
@@ -174,14 +208,32 @@ def approvals() -> None:
 @as_json
 def list_approvals(as_json: bool) -> None:
     """What waits, nearest deadline first."""
-    found = with_client(lambda client: client.approvals.list())
+    found = with_client(lambda client: all_of(client.approvals.each()))
     if as_json:
         print_json(found)
         return
-    rows = [
-        [a["run"], a["flow"], a["step"], ago(a["since"]), a.get("show") or a.get("question")] for a in found["items"]
-    ]
-    print_table(["run", "flow", "step", "since", "shows"], rows)
+    if not sys.stdout.isatty():
+        keys = ("run", "flow", "step", "due_at", "who", "show")
+        print_table(keys, [[_plainly(a.get(key)) for key in keys] for a in found["items"]])
+        return
+    out = console()
+    for entry in found["items"]:
+        due = f", {in_words(entry['due_at'])} at the latest" if entry.get("due_at") else ""
+        who = ", ".join(entry.get("who") or ()) or "a person"
+        out.print(
+            Text.assemble(
+                (str(entry["step"]), "bold"), f" of {entry['flow']} asks {who} since {ago(entry['since'])}{due}"
+            )
+        )
+        if entry.get("show") is not None:
+            out.print(Text.assemble("  shows   ", _plainly(entry["show"])))
+        out.print(f"  decide  interplay approvals decide {entry['run']} {entry['step']} approve|reject", soft_wrap=True)
+    if not found["items"]:
+        out.print("nothing waits for a person")
+
+
+def _plainly(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 @approvals.command()
@@ -190,10 +242,14 @@ def list_approvals(as_json: bool) -> None:
 @click.argument("decision", type=click.Choice(["approve", "reject"]))
 @click.option("--by", default="operator", show_default=True)
 @click.option("--comment")
+@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="What the approval asks for.")
 @as_json
-def decide(run: str, step: str, decision: str, by: str, comment: str | None, as_json: bool) -> None:
+def decide(
+    run: str, step: str, decision: Verdict, by: str, comment: str | None, fields: tuple[str, ...], as_json: bool
+) -> None:
     """Approve or reject."""
-    found = with_client(lambda client: client.approvals.decide(run, step, decision, by, comment=comment))
+    given = inputs_of(fields, None, {})
+    found = with_client(lambda client: client.approvals.decide(run, step, decision, by, comment=comment, fields=given))
     print_json(found) if as_json else console().print(
         f"{step}: {decision} by {by}" + ("" if found["new"] else " (was there already)")
     )

@@ -39,17 +39,20 @@ def running_server(settings: Settings) -> str | None:
 async def connected(settings: Settings) -> AsyncIterator[AsyncClient]:
     """A client of the chosen server; starts the embedded engine when there is none."""
     if settings.url is not None:
-        async with AsyncClient(settings.url, settings.key) as client:
+        async with AsyncClient(settings.url, settings.key, settings.project) as client:
             yield client
         return
     url = running_server(settings)
     if url is not None:
-        async with AsyncClient(url, settings.key or _token(settings)) as client:
+        async with AsyncClient(url, settings.key or _token(settings), settings.project) as client:
             yield client
         return
     run_machine = part("services.all_in_one.machine").run_machine
     quiet = settings.model_copy(update={"port": 0, "host": "127.0.0.1"})
-    async with run_machine(quiet, announce=False) as machine, AsyncClient(machine.url, machine.token) as client:
+    async with (
+        run_machine(quiet, announce=False) as machine,
+        AsyncClient(machine.url, machine.token, settings.project) as client,
+    ):
         yield client
 
 
@@ -72,6 +75,11 @@ def with_client(work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(run())
 
 
+async def all_of(items: AsyncIterator[Any]) -> dict[str, Any]:
+    """All pages of a list, as one."""
+    return {"items": [item async for item in items], "next": None}
+
+
 def part(name: str) -> Any:
     """A part of the product that a plain client does not have: loaded when a command needs it."""
     try:
@@ -79,7 +87,7 @@ def part(name: str) -> Any:
     except ModuleNotFoundError as missing:
         raise SetupError(
             f"This installation is only a client: {missing.name} is missing.",
-            advice="pip install 'interplay[all]', or name a server with --server.",
+            advice="Install it with the extra `all`, or name a server with --server.",
         ) from None
 
 

@@ -3,16 +3,20 @@
     InterplayError
     ├── InvalidInput             what the caller sent is wrong
     │   ├── InvalidFlow          a flow with problems (carries all of them)
+    │   ├── InvalidModels        connections or models with problems (carries all of them)
     │   ├── InvalidRunInputs     inputs that do not fit the flow's input types
     │   └── InputTooLarge        over a size limit
     ├── NotFound                 no such thing; near names in the advice
     ├── Conflict                 the thing is not in a state that allows this
     │   └── IdempotencyConflict  one key, two different requests
+    ├── Unauthorized             no key, or one that is not valid
     ├── Forbidden                the caller may not do this
+    ├── LimitReached             over a limit for now (carries its name and when to come back)
+    ├── BudgetReached            the money for this day, month or for good is spent
     ├── Unavailable              a part is away; the same request may work later
     │   └── LeaseLost            this worker no longer owns what it worked on
     ├── SetupError               the installation or its settings are wrong
-    └── StepError                a step failed (see `core.failures`)
+    └── StepFailure              a step failed (see `core.failures`)
 
 A sentence says what happened (`detail`), `where` it happened (a path, a file
 with line and column, a setting's name), and what to do (`advice`). How an
@@ -24,6 +28,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+_BEGINNING: Final = 3  # letters of a name that may stand for a longer one
+_LONGEST: Final = 256  # letters of a name that is worth comparing
 
 
 class InterplayError(Exception):
@@ -77,8 +85,40 @@ class IdempotencyConflict(Conflict):
     title = "The idempotency key was used for another request"
 
 
+class Unauthorized(InterplayError):
+    title = "Not signed in"
+
+
 class Forbidden(InterplayError):
     title = "Not allowed"
+
+
+class LimitReached(InterplayError):
+    """`limit`: its name, like `requests of key 'app'`. `retry_after` in seconds; `left`: what there still is."""
+
+    title = "Over a limit"
+
+    def __init__(
+        self, detail: str, *, limit: str, retry_after: float, left: int = 0, advice: str | None = None
+    ) -> None:
+        super().__init__(detail, where=limit, advice=advice)
+        self.limit = limit
+        self.retry_after = retry_after
+        self.left = left
+
+
+class BudgetReached(InterplayError):
+    """`retry_after`: seconds until the budget begins anew; None for one that never does. `left` in US dollars."""
+
+    title = "Over the budget"
+
+    def __init__(
+        self, detail: str, *, limit: str, retry_after: float | None, left: float = 0.0, advice: str | None = None
+    ) -> None:
+        super().__init__(detail, where=limit, advice=advice)
+        self.limit = limit
+        self.retry_after = retry_after
+        self.left = left
 
 
 class Unavailable(InterplayError):
@@ -107,5 +147,10 @@ class SetupError(InterplayError):
 
 
 def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The names most like `name`, best first, for suggestions."""
-    return difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
+    """The names most like `name`, best first, for suggestions; then those that `name` is the beginning of."""
+    if len(name) > _LONGEST:
+        return []
+    names = list(known)
+    alike = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
+    longer = [one for one in names if len(name) >= _BEGINNING and one.startswith(name) and one not in alike]
+    return [*alike, *longer][:most]

@@ -42,6 +42,29 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after: float | None = None
 
 
+OVERDUE: Final = Failure("deadline_exceeded", "The run did not end before its deadline.")
+
+
+def defect(error: BaseException, where: str | None = None) -> Failure:
+    """Something of ours that does not work, in words that the journal can keep."""
+    detail = storable_text(f"{type(error).__name__}: {error}")[:1000]
+    return Failure("internal", detail, where, "This is a defect of Interplay: please report it, with the worker's log.")
+
+
+def storable(failure: Failure) -> Failure:
+    """The failure as the journal can keep it: its words may be an upstream's."""
+    texts = [failure.detail, failure.where or "", failure.advice or ""]
+    if all(text.isascii() for text in texts):
+        return failure
+    detail, where, advice = (storable_text(text) for text in texts)
+    return Failure(failure.code, detail, where or None, advice or None, failure.retry_after)
+
+
+def storable_text(text: str) -> str:
+    """The text with `?` for what is no character (half of a surrogate pair)."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class StepFailure(InterplayError):
     """Raised by whatever executes or evaluates a step; the engine turns it into a `Failure`."""
 

@@ -8,6 +8,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
+    """`headers` go to the host of `url` only: a redirect to another one takes none along that could be private."""
+
     method: str
     url: str
     headers: dict[str, str]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from interplay.core.models.requests import Task
+from interplay.core.models.tensors import Tensor
 
 OnChunk = Callable[[dict[str, Any]], None]
 
@@ -46,6 +47,12 @@ class LocalModels(Protocol):
     async def classify(self, model_id: str, texts: list[str], labels: list[str] | None) -> list[dict[str, float]]:
         """For each text the probability of each label, adding up to 1."""
         ...
+
+    async def describe(self, model_id: str) -> dict[str, Any]:
+        """What a model for `predict` takes and gives: `inputs` and `outputs` with name, datatype, shape."""
+        ...
+
+    async def infer(self, model_id: str, inputs: list[Tensor]) -> list[Tensor]: ...
 
     async def unload_idle(self) -> list[str]:
         """Unloads what nobody used for a while; gives their ids."""

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from interplay.core.models.registry import Deployment
 from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    Delta,
     EmbedAnswer,
+    PredictAnswer,
     RerankAnswer,
 )
 
-OnDelta = Callable[[str], None]
+OnDelta = Callable[[Delta], None]
 
 
 class ModelProvider(Protocol):
     """Raises `core.failures.StepFailure` with the code that policies know; nothing else.
 
     Cancelling the awaiting task ends the upstream call. `idempotency_key` is sent where the upstream
-    honours one. `on_delta` gets text as it comes and asks for a stream.
+    honours one. `on_delta` gets the pieces of the answer as they come and asks for a stream; together they are the
+    answer that is returned.
     """
 
     async def chat(
@@ -42,5 +45,9 @@ class ModelProvider(Protocol):
     ) -> RerankAnswer: ...
 
     async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer: ...
+
+    async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:
+        """`inputs` by name: nested lists, or `{shape, datatype, data}`."""
+        ...
 
     async def close(self) -> None: ...

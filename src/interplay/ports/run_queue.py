@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from interplay.core.errors import Unavailable
+from interplay.core.errors import InvalidInput, Unavailable
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.status import RunStatus
 
@@ -24,6 +24,12 @@ class OutcomeUnknown(Unavailable):
     """The answer got lost: the commit may or may not have happened. Send the same batch again."""
 
     title = "The outcome is unknown"
+
+
+class ValueRefused(InvalidInput):
+    """The ledger can never keep a value of the batch; nothing of the batch was written."""
+
+    title = "The ledger refuses a value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +51,8 @@ class ClaimedRun:
     forked_from: UUID | None = None
 
 
-@dataclass(slots=True)
-class JournalRow:
-    """One event on its way into the journal."""
+class JournalRow(NamedTuple):
+    """One event on its way into the journal: a plain tuple, because a busy worker makes 20,000 a second."""
 
     run_id: UUID
     shelf: int
@@ -179,12 +184,21 @@ class RunQueue(Protocol):
     async def claim(self, worker_id: UUID, queue: str, most: int) -> list[ClaimedRun]:
         """Up to `most` runs, best priority and oldest first. Empty for a worker without a lease.
 
-        Raises OutcomeUnknown: then the worker registers anew under another id.
+        Raises OutcomeUnknown: then the worker adopts what it may have claimed.
+        """
+        ...
+
+    async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
+        """What the worker owns beside the runs that it knows of: claimed in a statement whose answer got lost.
+
+        Each under a higher fence, so that nothing else can be done in the name of that claim. Not to be
+        called while a claim of the same worker is under way. Raises OutcomeUnknown: ask again.
         """
         ...
 
     async def commit(self, worker_id: UUID, batch: CommitBatch, resend: bool = False) -> CommitAnswer:
-        """All or nothing, durable when it returns. Raises OutcomeUnknown: send it again with `resend`."""
+        """All or nothing, durable when it returns. Raises OutcomeUnknown: send it again with `resend`;
+        ValueRefused: it will be refused however often it is sent."""
         ...
 
     async def standing(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
@@ -210,4 +224,8 @@ class RunQueue(Protocol):
 
     async def wake_due(self, most: int) -> int:
         """Parked runs whose time has come become claimable. Returns how many."""
+        ...
+
+    async def end_overdue(self) -> tuple[UUID, ...]:
+        """Queued runs that are past their deadline fail, also those of a pool that nobody serves. Some at a time."""
         ...

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from interplay.core.errors import NotFound, Unavailable
-from interplay.core.failures import Failure, StepFailure
+from interplay.core.failures import Failure, StepFailure, storable
+from interplay.core.flows.storable import unstorable
 from interplay.core.models.usage import Usage
 from interplay.core.runs.events import (
     Body,
@@ -23,8 +27,10 @@ from interplay.core.runs.state import StepState
 from interplay.ports.clock import Clock
 from interplay.ports.result_cache import ResultCache
 from interplay.ports.slots import Slots
+from interplay.use_cases.evaluate_values import EvaluateValues
 from interplay.use_cases.step_call import StepCall, StepExecutor, StepResult
 
+_LONGEST_SLOT = 255  # characters
 _SLOT_PAUSE, _LONGEST_SLOT_PAUSE = 0.02, 0.5  # seconds between two looks for a free slot
 
 
@@ -33,6 +39,7 @@ class RunIdentity:
     run_id: UUID
     project_id: int
     worker_id: UUID
+    flow: str = ""
 
 
 class AttemptStep:
@@ -43,6 +50,7 @@ class AttemptStep:
         self._cache = cache
         self._slots = slots
         self._clock = clock
+        self.values = EvaluateValues()
 
     async def run(
         self,
@@ -55,27 +63,30 @@ class AttemptStep:
         started_at, began = self._clock.now(), self._clock.monotonic()
         usage: Usage | None = None
         try:
-            call = self._call(who, step, on_delta)
+            call = await self._call(who, step, on_delta)
             _check_budget(step)
             kept = await self._kept(call)
             if kept is not None:
                 return StepSucceeded(kept, started_at, self._clock.monotonic() - began, None, None, "cache")
             result = await self._in_slot(who, step, call, intend)
-            usage = result.usage
+            usage = _usage_of(result)
+            _check_storable("the answer", result.output)
+            _check_storable("what is noted of the answer", result.detail)
             await self._keep(call, result)
         except StepFailure as failed:
             span = (started_at, self._clock.monotonic() - began)
-            return after_failure(step, str(who.run_id), failed.failure, span, usage)
+            return after_failure(step, str(who.run_id), storable(failed.failure), span, usage)
         except (Unavailable, NotFound) as away:
             code = "unavailable" if isinstance(away, Unavailable) else "not_found"
             span = (started_at, self._clock.monotonic() - began)
-            return after_failure(step, str(who.run_id), Failure(code, away.detail, away.where, away.advice), span)
+            failure = storable(Failure(code, away.detail, away.where, away.advice))
+            return after_failure(step, str(who.run_id), failure, span)
         seconds = self._clock.monotonic() - began
         return StepSucceeded(result.output, started_at, seconds, None, usage, "", result.detail)
 
-    def _call(self, who: RunIdentity, step: StepState, on_delta: Callable[[str], None] | None) -> StepCall:
+    async def _call(self, who: RunIdentity, step: StepState, on_delta: Callable[[str], None] | None) -> StepCall:
         plan = step.plan
-        args = {name: value.evaluate(step.scope.names) for name, value in plan.values.items()}
+        args = await self.values.run(who.run_id, plan.values, step.scope.names)
         left = _tokens_left(step)
         if left is not None and plan.kind == "chat":
             args["max_tokens"] = min(int(args.get("max_tokens") or left), left)
@@ -89,6 +100,7 @@ class AttemptStep:
             plan.policy,
             f"{who.run_id}:{step.key}",
             on_delta if step.stream else None,
+            who.flow,
         )
 
     async def _in_slot(
@@ -101,7 +113,7 @@ class AttemptStep:
         limit = step.plan.policy.limit
         if limit is None or step.plan.limit_key is None:
             return await self._outside(step, call, intend)
-        key, holder = str(step.plan.limit_key.evaluate(step.scope.names)), f"{who.run_id}:{step.key}"
+        key, holder = _slot(str(step.plan.limit_key.evaluate(step.scope.names))), f"{who.run_id}:{step.key}"
         pause = _SLOT_PAUSE
         while not await self._slots.take(who.project_id, key, limit.concurrency, who.worker_id, holder):
             await self._clock.sleep_until(self._clock.monotonic() + pause)
@@ -141,6 +153,19 @@ class AttemptStep:
             await self._cache.put(call.project_id, digest, encode_value(result.output), call.policy.cache)
 
 
+def _check_storable(what: str, value: Any) -> None:
+    """What comes from outside may be more than the journal can keep: half a character, a number of 40 digits."""
+    wrong = unstorable(value, what)
+    if wrong is not None:
+        raise StepFailure("invalid_output", f"The answer cannot be kept: {wrong}.")
+
+
+def _usage_of(result: StepResult) -> Usage | None:
+    if result.usage is not None:
+        _check_storable("the usage of the answer", msgspec.to_builtins(result.usage))
+    return result.usage
+
+
 def _check_budget(step: StepState) -> None:
     """A step, and each step around it, may start a call only while its budget has something left."""
     spender: StepState | None = step
@@ -171,3 +196,10 @@ def _tokens_left(step: StepState) -> int | None:
             left = here if left is None else min(left, here)
         spender = spender.scope.owner
     return left
+
+
+def _slot(key: str) -> str:
+    """A limit's key as a ledger can keep it: one that is long or odd by its digest."""
+    if len(key) <= _LONGEST_SLOT and key.isprintable():
+        return key
+    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -2,29 +2,48 @@
 
 A run is not a task. It is pumped: by its claim, by each commit of its facts, by an attempt that ends,
 by a timer, by a signal. Between two pumps it costs memory and nothing else.
+
+Results are folded when they are sent off, so that the facts that follow from them by themselves (a skip,
+the end of a map, the end of the run) go with the same commit, all or nothing. The steps that they let
+start are held until that commit is durable.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import Any, Protocol
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, Protocol
 from uuid import UUID
 
 from interplay.core.errors import InterplayError
-from interplay.core.failures import Failure, StepFailure
-from interplay.core.runs.events import Body, EventKind, RunFailed, StepExpanded, StepSucceeded
+from interplay.core.failures import Failure, StepFailure, defect, storable, storable_text
+from interplay.core.flows.durations import LONGEST
+from interplay.core.runs.events import (
+    Body,
+    EventKind,
+    RunFailed,
+    RunSucceeded,
+    StepFailed,
+    StepRetrying,
+    StepSucceeded,
+    encode_body,
+)
 from interplay.core.runs.machine import Record, RunMachine
 from interplay.core.runs.retrying import after_failure, settled_failure
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.state import StepState
-from interplay.core.runs.status import RunStatus, StepStatus
+from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import ClaimedRun, RunChange, Standing
 from interplay.use_cases.attempt_step import RunIdentity
+from interplay.use_cases.evaluate_values import EvaluateValues
 from interplay.use_cases.group_commit import CommitItem, Verdict
 from interplay.use_cases.take_snapshot import EVERY
 from interplay.use_cases.write_facts import FactWriter
 
+_LOG = logging.getLogger("interplay.worker")
+_P = ParamSpec("_P")
 PARK_AFTER = 2.0  # seconds: a shorter wait stays in memory, a longer one gives the run back
 _ENDINGS = {
     EventKind.RUN_SUCCEEDED: RunStatus.SUCCEEDED,
@@ -38,6 +57,7 @@ class Host(Protocol):
 
     worker_id: UUID
     pool: str
+    values: EvaluateValues
 
     def now(self) -> float: ...
     def may_start(self) -> bool:
@@ -49,11 +69,15 @@ class Host(Protocol):
         """The run has ended, parked, moved on or was lost."""
         ...
 
+    def fail(self, run: ClaimedRun, failure: Failure, seq: int | None = None) -> None:
+        """Ends the run in the ledger after its event `seq`, whatever its machine says."""
+        ...
+
     def look_again(self, execution: RunExecution) -> None:
         """Read the run's signals and cancel anew, then `told`."""
         ...
 
-    def say(self, run_id: UUID, message: dict[str, Any]) -> None:
+    def say(self, run_id: str, message: dict[str, Any]) -> None:
         """To whoever follows the run right now; nothing depends on it."""
         ...
 
@@ -61,6 +85,23 @@ class Host(Protocol):
     async def expand(self, run: ClaimedRun, machine: RunMachine, step: StepState) -> Body:
         """Pins the version of a `flow` step and brings its plan to the machine."""
         ...
+
+
+def _guarded(
+    entry: Callable[Concatenate[RunExecution, _P], None],
+) -> Callable[Concatenate[RunExecution, _P], None]:
+    """Whatever goes wrong in one run fails that run: the worker, and a thousand others, go on."""
+
+    @wraps(entry)
+    def guarded(self: RunExecution, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            entry(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the edge of a run: logged, and told in its failure
+            _LOG.exception("run %s cannot go on", self.run.run_id)
+            if not self.over:
+                self.fail(defect(error))
+
+    return guarded
 
 
 class RunExecution:
@@ -71,12 +112,13 @@ class RunExecution:
         self.machine = machine
         self._host = host
         self._writer = writer
-        self._who = RunIdentity(run.run_id, run.project_id, host.worker_id)
+        self._who = RunIdentity(run.run_id, run.project_id, host.worker_id, machine.plan.flow.name)
         self._tasks: dict[str, asyncio.Task[Body]] = {}
         self._results: list[tuple[StepState, Body]] = []
         self._elsewhere: list[StepState] = []
         self._refused: list[StepState] = []
-        self.snapshot_seq = writer.seq
+        self._held: list[StepState] | None = None  # what waits for the latest commit of results that is under way
+        self.snapshot_seq = self._sent = writer.seq
         self._snapshotting = False
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
@@ -86,42 +128,54 @@ class RunExecution:
 
     # ------------------------------------------------------------------ driving
 
+    @_guarded
     def begin(self) -> None:
         self.machine.begin(self._host.now(), str(self.run.forked_from) if self.run.forked_from else None)
         if self.run.cancel_requested:
             self.machine.cancel("cancelled by request")
         self.wake()
 
+    @_guarded
     def wake(self) -> None:
         """What time has made due, then everything that follows."""
         if not self.over:
-            for step in self.machine.wake(self._host.now()):
-                self._start(step)
+            self._start_when_durable(self.machine.wake(self._host.now()))
             self.pump()
 
-    def told(self, sig: int, signals: tuple[Signal, ...], cancel_requested: bool) -> None:
-        """The run's signals as they are now, and whether somebody asked to cancel it."""
+    @_guarded
+    def told(self, sig: int, signals: Sequence[Signal] | None, cancel_requested: bool) -> None:
+        """The run's signals as they are now (None: as they were), and whether somebody asked to cancel it."""
         if self.over:
             return
         self.sig = sig
         self._closing = False
-        self.machine.deliver(signals)
+        if signals is not None:
+            self.machine.deliver(signals)
         if cancel_requested:
             self.machine.cancel("cancelled by request")
         self.pump()
 
+    @_guarded
     def pump(self) -> None:
         """Starts what can start and sends off what is to be durable. Safe to call at any time."""
         if self._pumping or self.over:
             return
         self._pumping = True
         try:
-            for step in self.machine.decide(self._host.now()):
-                self._start(step)
+            self._start_when_durable(self.machine.decide(self._host.now()))
         finally:
             self._pumping = False
-        self._abort()
+        if self.machine.aborts:
+            self._abort()
         self._flush()
+
+    def _start_when_durable(self, steps: list[StepState]) -> None:
+        """At once, unless results that they may depend on are still on their way into the journal."""
+        if self._held is not None:
+            self._held += steps
+            return
+        for step in steps:
+            self._start(step)
 
     def _start(self, step: StepState) -> None:
         if not self._host.may_start():
@@ -131,11 +185,12 @@ class RunExecution:
         if pool is not None and pool != self._host.pool:
             self.machine.postpone(step)
             self._elsewhere.append(step)
-        elif step.plan.kind == "set":
-            self._compute(step)
+        elif step.plan.kind == "set" and self._host.values.at_once(step.plan.values, step.scope.names):
+            self._compute_now(step)
         else:
             self._begin_attempt(step)
 
+    @_guarded
     def start_refused(self) -> None:
         """The worker may start steps again: those that it might not are next."""
         if self._refused and not self.over:
@@ -145,26 +200,38 @@ class RunExecution:
                     self._start(step)
             self.pump()
 
-    def _compute(self, step: StepState) -> None:
+    def _compute_now(self, step: StepState) -> None:
         now = self._host.now()
         try:
-            value = step.plan.values["value"].evaluate(step.scope.names)
+            values = self._host.values.now(step.plan.values, step.scope.names)
         except StepFailure as failed:
             self._result(step, after_failure(step, self._who.run_id.hex, failed.failure, (now, 0.0)))
             return
-        self._result(step, StepSucceeded(value, now, 0.0))
+        self._result(step, StepSucceeded(values["value"], now, 0.0))
+
+    async def _compute(self, step: StepState) -> Body:
+        """A `set` with much to evaluate, or one that has to wait for the next turn of the loop."""
+        now = self._host.now()
+        try:
+            values = await self._host.values.run(self.run.run_id, step.plan.values, step.scope.names)
+        except StepFailure as failed:
+            return after_failure(step, self._who.run_id.hex, failed.failure, (now, 0.0))
+        return StepSucceeded(values["value"], now, 0.0)
 
     def _begin_attempt(self, step: StepState) -> None:
         if step.plan.kind == "flow":
             work = self._host.expand(self.run, self.machine, step)
+        elif step.plan.kind == "set":
+            work = self._compute(step)
         else:
             say = partial(self._delta, step.key, step.attempt)
             work = self._host.attempt(self._who, step, partial(self._intend, step), say)
         task = asyncio.ensure_future(work)
         self._tasks[step.key] = task
         task.add_done_callback(partial(self._attempted, step))
-        self._host.say(self.run.run_id, {"type": "step.started", "step": step.key, "attempt": step.attempt})
+        self._host.say(self.machine.run_id, {"type": "step.started", "step": step.key, "attempt": step.attempt})
 
+    @_guarded
     def _attempted(self, step: StepState, task: asyncio.Task[Body]) -> None:
         if self._tasks.get(step.key) is task:
             del self._tasks[step.key]
@@ -174,11 +241,11 @@ class RunExecution:
         if error is None:
             body = task.result()
         elif isinstance(error, InterplayError):
-            failure = Failure("unavailable", error.detail, error.where, error.advice)
+            failure = storable(Failure("unavailable", error.detail, error.where, error.advice))
             body = after_failure(step, str(self.run.run_id), failure, (self._host.now(), 0.0))
         else:
-            failure = Failure("internal", f"{type(error).__name__}: {error}", step.key)
-            body = settled_failure(step, failure, (self._host.now(), 0.0))
+            _LOG.error("step %s of run %s ended with a defect", step.key, self.run.run_id, exc_info=error)
+            body = settled_failure(step, defect(error, step.key), (self._host.now(), 0.0))
         self._result(step, body)
         self.pump()
 
@@ -194,14 +261,15 @@ class RunExecution:
             if not durable.done():
                 durable.set_result(verdict)
 
-        rows = self._writer.rows([(step.key, step.attempt, body)])
-        self._host.commit(CommitItem(self.run.run_id, rows, done))
+        before = self._writer.seq
+        rows = self._writer.rows([(step.key, step.attempt, body)], [encode_body(body)])
+        self._commit(CommitItem(self.run.run_id, rows, done, refused=partial(self._not_kept, before)))
         if await durable is Verdict.LOST:
             raise asyncio.CancelledError
         self.machine.apply_fact(step.key, step.attempt, body)
 
     def _delta(self, key: str, attempt: int, text: str) -> None:
-        self._host.say(self.run.run_id, {"type": "step.delta", "step": key, "attempt": attempt, "text": text})
+        self._host.say(self.machine.run_id, {"type": "step.delta", "step": key, "attempt": attempt, "text": text})
 
     def _abort(self) -> None:
         for step in self.machine.aborts:
@@ -213,17 +281,31 @@ class RunExecution:
     # ------------------------------------------------------------------ durability
 
     def _flush(self) -> None:
-        if self._writer.busy:
+        if self._writer.busy or self.over:
             return
         machine = self.machine
         facts, machine.outbox = machine.outbox, []
         results, self._results = self._results, []
         records: list[Record] = facts + [(step.key, step.attempt, body) for step, body in results]
-        output = machine.output if machine.ended is not None else None
-        stored = partial(self._stored, facts, results)
-        if not records or not self._writer.store_apart(records, output, stored):
-            self._send(records, results)
+        if machine.ended is not None:
+            records.sort(key=_is_terminal)
+        output = self._output() if machine.ended is not None else None
+        over = self._writer.too_large(records, output) if records else None
+        if over is not None:
+            self._refuse(facts, results, over)
+            self._flush()
+            return
+        bodies = [encode_body(body) for _, _, body in records]
+        large = self._writer.large(records, bodies, output) if records else None
+        if large:
+            self._writer.store_apart(records, large, partial(self._stored, facts, results))
+        else:
+            self._send(records, bodies, results)
 
+    def _output(self) -> Any:
+        return self.machine.output if isinstance(self.machine.ended, RunSucceeded) else None
+
+    @_guarded
     def _stored(
         self, facts: list[Record], results: list[tuple[StepState, Body]], outcome: list[Record] | Failure
     ) -> None:
@@ -234,7 +316,7 @@ class RunExecution:
             self._refuse(facts, results, outcome)
             self._flush()
         else:
-            self._send(outcome, results)
+            self._send(outcome, [encode_body(body) for _, _, body in outcome], results)
         self.pump()
 
     def _refuse(self, facts: list[Record], results: list[tuple[StepState, Body]], failure: Failure) -> None:
@@ -242,25 +324,67 @@ class RunExecution:
         found = False
         for place, (step, body) in enumerate(results):
             if step.key == failure.where and isinstance(body, StepSucceeded):
-                span = (body.started_at, body.seconds)
-                results[place] = (step, settled_failure(step, failure, span, body.usage))
+                results[place] = (step, _failed_by_size(step, failure, body))
                 found = True
         self._results = results + self._results
         self.machine.outbox = facts + self.machine.outbox
         if not found:
             self.machine.overrule(failure)
 
-    def _send(self, records: list[Record], results: list[tuple[StepState, Body]]) -> None:
-        rows = self._writer.rows(records)
+    def _send(self, records: list[Record], bodies: list[bytes], results: list[tuple[StepState, Body]]) -> None:
+        held = self._fold(results) if results else None
+        if self.machine.outbox:
+            self._take_along(records, bodies)
+        before = self._writer.seq
+        rows = self._writer.rows(records, bodies)
         change = self._change()
-        if not rows and change is None:
-            self._schedule()
-            return
-        waits, waits_over = self._writer.waits(records)
-        done = partial(self._committed, results, change)
-        self._host.commit(CommitItem(self.run.run_id, rows, done, change, waits, waits_over))
+        if rows or change is not None:
+            waits, waits_over = self._writer.waits(records)
+            done = partial(self._committed, held, change)
+            refused = partial(self._not_kept, before)
+            self._commit(CommitItem(self.run.run_id, rows, done, change, waits, waits_over, refused))
         if change is None:
             self._schedule()
+        if self.machine.outbox:
+            self._flush()
+
+    def _commit(self, item: CommitItem) -> None:
+        self._host.commit(item)
+        self._sent = self._writer.seq
+
+    def _not_kept(self, before: int, reason: str) -> None:
+        """The ledger refuses a value of what was sent after event `before`; nothing of it was written."""
+        _LOG.error("run %s has a value that the ledger refuses: %s", self.run.run_id, reason)
+        self.fail(Failure("internal", storable_text(f"The ledger refuses a value of this run: {reason}")), before)
+
+    def fail(self, failure: Failure, seq: int | None = None) -> None:
+        """Ends the run after event `seq`, or after the last that was sent off; what its machine holds is given up."""
+        self.drop()
+        self._host.fail(self.run, failure, self._sent if seq is None else seq)
+        self._host.release(self)
+
+    def _fold(self, results: list[tuple[StepState, Body]]) -> list[StepState]:
+        """What the results let start, once they are durable."""
+        machine = self.machine
+        for step, body in results:
+            machine.apply_fact(step.key, step.attempt, body)
+            if isinstance(body, StepRetrying):
+                self._host.say(self.machine.run_id, {"type": "step.restarted", "step": step.key})
+        self._held = held = machine.decide(self._host.now())
+        if machine.aborts:
+            self._abort()
+        return held
+
+    def _take_along(self, records: list[Record], bodies: list[bytes]) -> None:
+        """What followed goes with the same commit, unless a value of it has to be stored apart first."""
+        facts = self.machine.outbox
+        if self._writer.too_large(facts, self._output()) is not None:
+            return
+        more = [encode_body(body) for _, _, body in facts]
+        if not self._writer.large(facts, more, self._output()):
+            records += facts
+            bodies += more
+            self.machine.outbox = []
 
     def _change(self) -> RunChange | None:
         """What becomes of the run: it ends, it parks, it goes to another pool, or nothing yet."""
@@ -284,14 +408,12 @@ class RunExecution:
         if due is not None and due <= self._host.now() + PARK_AFTER:
             return None
         self._closing = True
+        due = min(due, self._host.now() + LONGEST) if due is not None else None
         return RunChange(run.run_id, run.fence, RunStatus.WAITING, seq, self.sig, ready_at=due)
 
+    @_guarded
     def _committed(
-        self,
-        results: list[tuple[StepState, Body]],
-        change: RunChange | None,
-        verdict: Verdict,
-        _standing: Standing | None,
+        self, held: list[StepState] | None, change: RunChange | None, verdict: Verdict, _standing: Standing | None
     ) -> None:
         if self.over:
             return
@@ -299,25 +421,28 @@ class RunExecution:
             self.drop()
             self._host.release(self)
             return
-        for step, body in results:
-            self._apply(step, body)
         ended = change is not None and verdict is Verdict.DONE and change.status.ended
-        self._host.say(self.run.run_id, {"type": "committed", "seq": self._writer.seq, "ended": ended})
+        self._host.say(self.machine.run_id, {"type": "committed", "seq": self._writer.seq, "ended": ended})
+        if change is not None and verdict is Verdict.DONE:
+            self.drop()
+            self._host.release(self)
+            return
+        if held is not None:
+            self._start_held(held)
         if change is not None:
-            if verdict is Verdict.DONE:
-                self.drop()
-                self._host.release(self)
-            else:
-                self._host.look_again(self)
-            return
-        self.pump()
+            self._host.look_again(self)
+        elif held:
+            self._flush()  # all that the machine decides was decided when the results were folded
+        else:
+            self.pump()
 
-    def _apply(self, step: StepState, body: Body) -> None:
-        self.machine.apply_fact(step.key, step.attempt, body)
-        if isinstance(body, StepSucceeded | StepExpanded):
-            return
-        if step.status is StepStatus.RUNNING:  # another attempt follows
-            self._host.say(self.run.run_id, {"type": "step.restarted", "step": step.key})
+    def _start_held(self, held: list[StepState]) -> None:
+        if self._held is held:
+            self._held = None
+        if self.machine.ended is None:
+            for step in held:
+                if step in self.machine.running:  # it may have been cancelled meanwhile
+                    self._start(step)
 
     # ------------------------------------------------------------------ time
 
@@ -358,3 +483,15 @@ class RunExecution:
     def attempts(self) -> list[asyncio.Task[Body]]:
         """The attempts under way: for a drain to wait for."""
         return list(self._tasks.values())
+
+
+def _failed_by_size(step: StepState, failure: Failure, body: StepSucceeded) -> Body:
+    """What `on_error` says; unless it is that very value that is too large."""
+    if body.via == "default":
+        return StepFailed(failure, body.started_at, body.seconds, False, body.usage)
+    return settled_failure(step, failure, (body.started_at, body.seconds), body.usage)
+
+
+def _is_terminal(record: Record) -> bool:
+    """For sorting: in the journal nothing comes after the end of the run."""
+    return record[2].kind.terminal

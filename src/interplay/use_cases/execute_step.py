@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from interplay.core.failures import StepFailure
+from interplay.core.flows.values import SECRET, SecretText
 from interplay.core.models.requests import ChatRequest, ClassifyAnswer
 from interplay.core.models.usage import Usage
+from interplay.core.runs.retrying import LONGEST_WISH
 from interplay.ports.http_caller import HttpCaller, HttpRequest
+from interplay.ports.runnables import Runnables
 from interplay.ports.secret_store import SecretStore
 from interplay.use_cases.call_model import CallModel
+from interplay.use_cases.call_tool import CallTool
+from interplay.use_cases.hide_secrets import Hidden
 from interplay.use_cases.step_call import StepCall, StepResult
+from interplay.use_cases.step_model_calls import chat_call, classify_call, embed_call, predict_call, rerank_call
 
-_MODEL_KINDS: Final = frozenset({"chat", "embed", "rerank", "classify"})
-_SECRET: Final = "secret://"
+_MODEL_KINDS: Final = frozenset({"chat", "embed", "rerank", "classify", "predict"})
 _STATUS_CODES: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 408: "timeout", 429: "rate_limited"}
 _PASSED: Final = ("temperature", "top_p", "max_tokens", "seed", "schema", "tools", "tool_choice")
 
@@ -26,17 +32,25 @@ _PASSED: Final = ("temperature", "top_p", "max_tokens", "seed", "schema", "tools
 class ExecuteStep:
     """Implements `step_call.StepExecutor`."""
 
-    def __init__(self, calls: CallModel, http: HttpCaller, secrets: SecretStore) -> None:
+    def __init__(
+        self, calls: CallModel, http: HttpCaller, secrets: SecretStore, tools: CallTool, runnables: Runnables
+    ) -> None:
         self._calls = calls
         self._http = http
         self._secrets = secrets
+        self._tools = tools
+        self._runnables = runnables
         self._kinds: dict[str, Callable[[StepCall], Awaitable[StepResult]]] = {
             "chat": self._chat,
             "embed": self._embed,
             "rerank": self._rerank,
             "classify": self._classify,
+            "predict": self._predict,
             "http": self._http_request,
             "emit": self._emit,
+            "tool": self._tool,
+            "toolbox": self._toolbox,
+            "runnable": self._runnable,
         }
 
     async def execute(self, call: StepCall) -> StepResult:
@@ -51,20 +65,8 @@ class ExecuteStep:
     # ------------------------------------------------------------------ models
 
     async def _chat(self, call: StepCall) -> StepResult:
-        request = _chat_request(call)
-        timeout = call.policy.timeout
-        answer, deployment = await self._calls.run(
-            call.project_id,
-            str(call.args["model"]),
-            lambda provider, deployment, _: provider.chat(
-                deployment,
-                request,
-                on_delta=call.on_delta,
-                idempotency_key=call.idempotency_key,
-                first_token=timeout.first_token,
-                idle=timeout.idle,
-            ),
-        )
+        called = await self._calls.run(chat_call(call, str(call.args["model"]), _chat_request(call)))
+        answer = called.answer
         output = {
             "text": answer.text,
             "json": answer.json,
@@ -72,42 +74,38 @@ class ExecuteStep:
             "usage": _shown(answer.usage),
             "confidence": answer.confidence,
         }
-        return StepResult(output, answer.usage, {"model": deployment.model, "finish": answer.finish})
+        return StepResult(output, answer.usage, {**called.detail(), "finish": answer.finish})
 
     async def _embed(self, call: StepCall) -> StepResult:
-        texts = [str(text) for text in call.args["texts"]]
-        answer, deployment = await self._calls.run(
-            call.project_id, str(call.args["model"]), lambda provider, deployment, _: provider.embed(deployment, texts)
-        )
-        output = {"vectors": answer.vectors, "usage": _shown(answer.usage)}
-        return StepResult(output, answer.usage, {"model": deployment.model})
+        texts = [str(text) for text in _listed(call, "texts")]
+        called = await self._calls.run(embed_call(call, str(call.args["model"]), texts))
+        output = {"vectors": called.answer.vectors, "usage": _shown(called.answer.usage)}
+        return StepResult(output, called.answer.usage, called.detail())
 
     async def _rerank(self, call: StepCall) -> StepResult:
-        documents, keep = list(call.args["documents"]), call.args.get("keep")
+        documents, keep = _listed(call, "documents"), call.args.get("keep")
         texts = [_document_text(document, place) for place, document in enumerate(documents)]
         if not texts:
             return StepResult({"documents": [], "ids": [], "scores": []})
-        answer, deployment = await self._calls.run(
-            call.project_id,
-            str(call.args["model"]),
-            lambda provider, deployment, _: provider.rerank(deployment, str(call.args["query"]), texts, keep),
+        called = await self._calls.run(
+            rerank_call(call, str(call.args["model"]), (str(call.args["query"]), texts, keep))
         )
+        answer = called.answer
         order = answer.order[:keep] if keep is not None else answer.order
         output = {"documents": [documents[i] for i in order], "ids": order, "scores": answer.scores[: len(order)]}
-        return StepResult(output, answer.usage, {"model": deployment.model})
+        return StepResult(output, answer.usage, called.detail())
 
     async def _classify(self, call: StepCall) -> StepResult:
-        text, labels = str(call.args["text"]), call.args.get("labels")
+        text, labels = str(call.args["text"]), _listed(call, "labels") or None
         alias = str(call.args["model"])
         model = await self._calls.model(call.project_id, alias)
         if model.task == "chat":
-            answer, deployment = await self._classify_by_chat(call, alias, text, labels)
+            answer, detail = await self._classify_by_chat(call, alias, text, labels)
         else:
-            answer, deployment = await self._calls.run(
-                call.project_id, alias, lambda provider, deployment, _: provider.classify(deployment, text, labels)
-            )
+            called = await self._calls.run(classify_call(call, alias, text, labels))
+            answer, detail = called.answer, called.detail()
         output = {"label": answer.label, "scores": answer.scores, "confidence": answer.confidence}
-        return StepResult(output, answer.usage, {"model": deployment.model})
+        return StepResult(output, answer.usage, detail)
 
     async def _classify_by_chat(self, call: StepCall, alias: str, text: str, labels: Any) -> tuple[ClassifyAnswer, Any]:
         """Any chat model, its answer constrained to one of the labels."""
@@ -125,33 +123,58 @@ class ExecuteStep:
             f"Classify the text as one of: {', '.join(labels)}.\n\nText: {text}\n\nAnswer as JSON with the key label."
         )
         request = ChatRequest(
-            [{"role": "user", "content": prompt}], temperature=0.0, max_tokens=64, schema=schema, logprobs=True
+            [{"role": "user", "content": prompt}],
+            temperature=0.0,
+            max_tokens=64,
+            schema=schema,
+            logprobs=True,
+            drop_unsupported=True,
         )
-        answer, deployment = await self._calls.run(
-            call.project_id,
-            alias,
-            lambda provider, deployment, _: provider.chat(deployment, request, idempotency_key=call.idempotency_key),
-        )
+        called = await self._calls.run(chat_call(replace(call, on_delta=None), alias, request))
+        answer = called.answer
         label = str(answer.json["label"])
         confidence = answer.confidence if answer.confidence is not None else 0.0
-        return ClassifyAnswer(label, {label: confidence}, confidence, answer.usage), deployment
+        return ClassifyAnswer(label, {label: confidence}, confidence, answer.usage), called.detail()
+
+    async def _predict(self, call: StepCall) -> StepResult:
+        inputs = dict(call.args["inputs"])
+        called = await self._calls.run(predict_call(call, str(call.args["model"]), inputs))
+        return StepResult({"outputs": called.answer.outputs}, called.answer.usage, called.detail())
+
+    # ------------------------------------------------------------------ tools and programs
+
+    async def _tool(self, call: StepCall) -> StepResult:
+        name, arguments = str(call.args["name"]), dict(call.args.get("arguments") or {})
+        result = await self._tools.run(call.project_id, name, arguments, idempotency_key=call.idempotency_key)
+        return StepResult({"result": result}, None, {"tool": name})
+
+    async def _toolbox(self, call: StepCall) -> StepResult:
+        """The tools that an agent may call; journaled, so that the agent keeps them for life."""
+        return StepResult(await self._tools.toolbox(call.project_id, list(call.args["tools"])))
+
+    async def _runnable(self, call: StepCall) -> StepResult:
+        name = str(call.args["name"])
+        output = await self._runnables.run(
+            name, call.args.get("input"), run_id=call.run_id, step_key=call.step_key, on_delta=call.on_delta
+        )
+        return StepResult({"output": output}, None, {"runnable": name})
 
     # ------------------------------------------------------------------ HTTP
 
     async def _http_request(self, call: StepCall) -> StepResult:
-        headers = await self._headers(call, call.args.get("headers"))
+        headers, hidden = await self._headers(call)
         body = _encoded(call.args.get("body"), headers)
         method = str(call.args.get("method") or "GET")
         if method not in ("GET", "HEAD"):
             headers.setdefault("Idempotency-Key", call.idempotency_key)
-        answer = await self._http.send(HttpRequest(method, str(call.args["url"]), headers, body))
+        answer = hidden.answer(await self._http.send(HttpRequest(method, str(call.args["url"]), headers, body)))
         if answer.status >= 400:
             raise _refused(call, answer.status, answer.headers, answer.body)
         output = {"status": answer.status, "headers": answer.headers, "body": _decoded(answer.headers, answer.body)}
         return StepResult(output, None, {"status": answer.status})
 
     async def _emit(self, call: StepCall) -> StepResult:
-        headers = await self._headers(call, call.args.get("headers"))
+        headers, hidden = await self._headers(call)
         headers |= {"Content-Type": "application/json", "Idempotency-Key": call.idempotency_key}
         value = {
             "key": call.args.get("key"),
@@ -159,37 +182,60 @@ class ExecuteStep:
             "run": str(call.run_id),
             "step": call.step_key,
         }
-        answer = await self._http.send(HttpRequest("POST", str(call.args["url"]), headers, json.dumps(value).encode()))
+        request = HttpRequest("POST", str(call.args["url"]), headers, json.dumps(value).encode())
+        answer = hidden.answer(await self._http.send(request))
         if answer.status >= 400:
             raise _refused(call, answer.status, answer.headers, answer.body)
         return StepResult({"status": answer.status}, None, {"status": answer.status})
 
-    async def _headers(self, call: StepCall, given: Any) -> dict[str, str]:
-        """Header values with secrets put in at the last moment; they are in no event and no error."""
+    async def _headers(self, call: StepCall) -> tuple[dict[str, str], Hidden]:
+        """Header values with the flow's own secrets put in at the last moment; they are in no event and no error."""
+        given = call.args.get("headers") or {}
+        if not isinstance(given, dict):
+            raise _not_that(call, "headers", "an object", given)
         made: dict[str, str] = {}
-        for name, value in (given or {}).items():
-            text = str(value)
-            before, mark, secret = text.partition(_SECRET)
-            made[str(name)] = before + await self._secrets.reveal(call.project_id, secret.strip()) if mark else text
-        return made
+        revealed: list[str] = []
+        for name, value in given.items():
+            if isinstance(value, SecretText):
+                before, _, secret = value.text.partition(SECRET)
+                revealed.append(await self._secrets.reveal(call.project_id, secret.strip()))
+                made[str(name)] = before + revealed[-1]
+            else:
+                made[str(name)] = str(value)
+        return made, Hidden(tuple(revealed))
 
 
 def _chat_request(call: StepCall) -> ChatRequest:
     args = call.args
-    messages = list(args.get("messages") or ())
+    messages = list(_listed(call, "messages"))
     if args.get("system"):
         messages.insert(0, {"role": "system", "content": args["system"]})
     if "prompt" in args:
         content: Any = args["prompt"]
         if args.get("images"):
-            pictures = [{"type": "image_url", "image_url": {"url": url}} for url in args["images"]]
+            pictures = [{"type": "image_url", "image_url": {"url": url}} for url in _listed(call, "images")]
             content = [{"type": "text", "text": content}, *pictures]
         messages.append({"role": "user", "content": content})
     passed = {name: args[name] for name in _PASSED if args.get(name) is not None}
+    if not passed.get("tools"):
+        passed.pop("tools", None)  # an empty list is an error to some upstreams
+        passed.pop("tool_choice", None)
     stop = args.get("stop")
     return ChatRequest(
         messages, stop=[stop] if isinstance(stop, str) else stop, logprobs=bool(args.get("logprobs", False)), **passed
     )
+
+
+def _listed(call: StepCall, name: str) -> list[Any]:
+    given = call.args.get(name)
+    if given is not None and not isinstance(given, list):
+        raise _not_that(call, name, "a list", given)
+    return given or []
+
+
+def _not_that(call: StepCall, name: str, wanted: str, given: Any) -> StepFailure:
+    shown = json.dumps(given)[:60]
+    return StepFailure("bad_request", f"`{name}` takes {wanted}, and was given {shown}.", where=call.step_key)
 
 
 def _document_text(document: Any, place: int) -> str:
@@ -217,6 +263,8 @@ def _decoded(headers: dict[str, str], body: bytes) -> Any:
             return json.loads(body)
         except ValueError:
             pass  # said to be JSON and is not: given as the text that it is
+        except RecursionError:
+            raise StepFailure("invalid_output", "The answer is JSON that is nested too deep to be read.") from None
     return body.decode("utf-8", "replace")
 
 
@@ -225,7 +273,12 @@ def _refused(call: StepCall, status: int, headers: dict[str, str], body: bytes) 
     wish = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     beginning = body[:300].decode("utf-8", "replace").strip()
     detail = f"{call.args['url']} answered {status}" + (f": {beginning}" if beginning else "")
-    return StepFailure(code, detail, where=call.step_key, retry_after=float(wish) if wish.isdigit() else None)
+    return StepFailure(code, detail, where=call.step_key, retry_after=_seconds(wish))
+
+
+def _seconds(wish: str) -> float | None:
+    """A `Retry-After` in seconds. Digits of other scripts are digits to Python, and no number in HTTP."""
+    return min(float(wish), LONGEST_WISH) if wish.isascii() and wish.isdigit() else None
 
 
 def _shown(usage: Usage) -> dict[str, Any]:

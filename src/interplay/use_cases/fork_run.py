@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from interplay.core.flows.types import check_inputs
-from interplay.core.runs.events import RunStarted, decode_value, encode_body, encode_value
+from interplay.core.runs.events import Event, RunStarted, decode_value, encode_body, encode_value
 from interplay.core.runs.forking import ForkPlan, plan_fork
+from interplay.core.runs.values import blob_of_fact
 from interplay.ports.event_bus import EventBus
-from interplay.ports.run_store import CreatedRun, NewRun, RunStore
+from interplay.ports.flow_store import FlowStore
+from interplay.ports.run_store import CreatedRun, NewRun, RunRecord, RunStore
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.read_history import ReadHistory
 
 
 @dataclass(frozen=True, slots=True)
 class ForkRequest:
-    """`inputs` replace the run's own by name. `version`: another version of the flow (a changed prompt or
-    model is a new version). `idempotency_key` as for any run."""
+    """`inputs` replace the run's own by name. `version`: another version of the run's flow, or a beginning of
+    one (a changed prompt or model is a new version). `idempotency_key` as for any run."""
 
     run_id: UUID
     from_step: str
@@ -41,12 +45,14 @@ class ForkRun:
     def __init__(
         self,
         runs: RunStore,
+        flows: FlowStore,
         history: ReadHistory,
         plans: PlanLoader,
         bus: EventBus,
         new_id: Callable[[], UUID],
     ) -> None:
         self._runs = runs
+        self._flows = flows
         self._history = history
         self._plans = plans
         self._bus = bus
@@ -68,16 +74,19 @@ class ForkRun:
         record = await self._runs.get(project_id, request.run_id)
         events = await self._history.events(project_id, request.run_id)
         old = await self._history.plan(record)
-        version = request.version or record.flow_version
+        version = await self._version(project_id, record, request.version)
         new = await self._plans.load(version)
         before = decode_value(record.input) if record.input else {}
-        inputs = check_inputs(new.flow, {**before, **(request.inputs or {})})
-        fork = plan_fork(old, new, events, request.from_step, (before, inputs))
+        lasting = {name: value for name, value in before.items() if name in new.flow.inputs}
+        inputs = check_inputs(new.flow, {**lasting, **(request.inputs or {})})
+        pinned = await self._history.pinned(events)
+        fork = plan_fork(old, new, events, request.from_step, (before, inputs), pinned)
         run_id = self._new_id()
+        kept, blobs = _owned(fork.journal, run_id)
         started = RunStarted((run_id.int >> 80) / 1000.0, str(request.run_id))  # an id's first 48 bits are its time
         journal = (
             (int(started.kind), None, 0, encode_body(started)),
-            *((int(e.body.kind), e.step_key, e.attempt, encode_body(e.body)) for e in fork.journal),
+            *((int(e.body.kind), e.step_key, e.attempt, encode_body(e.body)) for e in kept),
         )
         return fork, NewRun(
             run_id=run_id,
@@ -91,4 +100,25 @@ class ForkRun:
             forked_from=request.run_id,
             journal=journal,
             labels=record.labels,
+            blobs=blobs,
         )
+
+    async def _version(self, project_id: int, record: RunRecord, wanted: str | None) -> str:
+        """The version that was asked for, if it is one of the run's own flow in this project."""
+        if wanted is None:
+            return record.flow_version
+        return (await self._flows.get(project_id, wanted, record.flow_name)).version
+
+
+def _owned(events: list[Event], run_id: UUID) -> tuple[list[Event], tuple[tuple[str, str], ...]]:
+    """The events with large values of the new run's own, and which value becomes which: the old run's are forgotten
+    with it."""
+    owned, copies = [], {}
+    for event in events:
+        blob = blob_of_fact(event.body)
+        if blob is not None:
+            own = msgspec.structs.replace(blob, blob_id=f"{run_id}:{blob.blob_id.partition(':')[2]}")
+            copies[blob.blob_id] = own.blob_id
+            event = msgspec.structs.replace(event, body=msgspec.structs.replace(event.body, blob=own))
+        owned.append(event)
+    return owned, tuple(copies.items())

@@ -25,6 +25,7 @@ class Lease:
         self.worker_id = worker_id
         self.seconds = seconds
         self.expires = 0.0
+        self.away = False  # the ledger did not answer since the last renewal
 
     @property
     def held(self) -> bool:
@@ -54,8 +55,10 @@ class Lease:
                 async with asyncio.timeout(self.seconds):
                     answer = await self._queue.renew(self.worker_id, self.seconds)
             except (Unavailable, TimeoutError):
+                self.away = True
                 await asyncio.sleep(_PAUSE)
                 continue
             if answer.alive:
                 self.expires = sent + self.seconds
+                self.away = False
             return answer

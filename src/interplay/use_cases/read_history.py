@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from interplay.core.flows.plan import Plan
-from interplay.core.runs.events import Event, StepExpanded, StepSucceeded, decode_body, decode_value
+from interplay.core.runs.events import Event, StepExpanded, decode_body, decode_value
+from interplay.core.runs.values import blob_of_fact, with_value
 from interplay.ports.blob_store import BlobStore
 from interplay.ports.run_store import RunRecord, RunStore
 from interplay.use_cases.load_plan import PlanLoader
@@ -35,11 +36,11 @@ class ReadHistory:
         return [await self._with_value(event) for event in events] if values else events
 
     async def _with_value(self, event: Event) -> Event:
-        body = event.body
-        if isinstance(body, StepSucceeded) and body.blob is not None:
-            value = decode_value(await self._blobs.get(body.blob.blob_id))
-            return msgspec.structs.replace(event, body=msgspec.structs.replace(body, output=value))
-        return event
+        blob = blob_of_fact(event.body)
+        if blob is None:
+            return event
+        value = decode_value(await self._blobs.get(blob.blob_id))
+        return msgspec.structs.replace(event, body=with_value(event.body, value))
 
     async def plan(self, record: RunRecord) -> Plan:
         return await self._plans.load(record.flow_version)

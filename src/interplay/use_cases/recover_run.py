@@ -15,12 +15,12 @@ from interplay.core.runs.events import (
     BlobRef,
     Event,
     StepExpanded,
-    StepSucceeded,
     decode_body,
     decode_value,
 )
 from interplay.core.runs.machine import RunMachine
 from interplay.core.runs.signals import Signal
+from interplay.core.runs.values import blob_of_fact, with_value
 from interplay.ports.blob_store import BlobStore
 from interplay.ports.run_queue import ClaimedRun, History, RunQueue
 from interplay.use_cases.load_plan import PlanLoader
@@ -71,11 +71,11 @@ class RecoverRun:
         machine.plans.update((plan.version, plan) for plan in plans)
 
     async def _with_value(self, event: Event) -> Event:
-        body = event.body
-        if not isinstance(body, StepSucceeded) or body.blob is None:
+        blob = blob_of_fact(event.body)
+        if blob is None:
             return event
-        value = decode_value(await self._blobs.get(body.blob.blob_id))
-        return msgspec.structs.replace(event, body=msgspec.structs.replace(body, output=value))
+        value = decode_value(await self._blobs.get(blob.blob_id))
+        return msgspec.structs.replace(event, body=with_value(event.body, value))
 
 
 def _events(history: History) -> list[Event]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from interplay.core.flows.canonical import flow_version, from_bytes, to_bytes
-from interplay.core.flows.compile import check_flow
+from interplay.core.flows.compile import check_flow, compile_flow
 from interplay.core.flows.ir import Flow
 from interplay.core.flows.parse import parse_flow
 from interplay.core.flows.plan import Plan
@@ -14,6 +16,9 @@ from interplay.core.flows.problems import InvalidFlow, Problem
 from interplay.ports.flow_store import FlowStore
 from interplay.ports.model_registry import ModelRegistry
 from interplay.use_cases.load_plan import PlanLoader
+
+T = TypeVar("T")
+_LARGE: Final = 16_384  # characters: a flow of this size takes some 20 ms to check
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +59,19 @@ class SaveFlow:
 
     async def check(self, project_id: int, source: FlowSource) -> CheckedFlow:
         """All problems at once; nothing is kept."""
-        parsed = parse_flow(source.text, source.file, source.read)
-        if parsed.flow is None:
+        parsed = await _apart(source, lambda: parse_flow(source.text, source.file, source.read))
+        flow = parsed.flow
+        if flow is None:
             return CheckedFlow(None, None, None, parsed.problems)
         registry = await self._models.load(project_id)
         tasks = {name: str(model.task) for name, model in registry.models.items()}
-        version = flow_version(parsed.flow)
-        flows = await self._known_flows(project_id, parsed.flow) if _uses_flows(parsed.flow) else None
-        result = check_flow(parsed.flow, parsed.source, models=tasks, flows=flows, version=version)
+        version = flow_version(flow)
+        flows = await self._known_flows(project_id, flow) if _uses_flows(flow) else None
+        result = await _apart(
+            source, lambda: check_flow(flow, parsed.source, models=tasks, flows=flows, version=version)
+        )
         problems = _once([*parsed.problems, *result.problems])
-        return CheckedFlow(parsed.flow, None if problems else result.plan, version, problems)
+        return CheckedFlow(flow, None if problems else result.plan, version, problems)
 
     async def _known_flows(self, project_id: int, flow: Flow) -> dict[str, list[str]]:
         """Every flow of the project with the inputs of its latest version; a flow may call itself."""
@@ -82,10 +90,19 @@ class SaveFlow:
             problems.append(Problem("flow_name", message, "flow"))
         if problems or checked.flow is None or checked.plan is None or checked.version is None:
             raise InvalidFlow(problems)
-        flow = checked.flow
-        created = await self._flows.put(project_id, flow.name, checked.version, to_bytes(flow), source.text, flow.about)
-        self._plans.keep(checked.plan)
-        return SavedFlow(flow.name, checked.version, created, checked.plan)
+        flow, version, kept = checked.flow, checked.version, to_bytes(checked.flow)
+        created = await self._flows.put(project_id, flow.name, version, kept, source.text, flow.about)
+        # From what was kept, as whoever loads it will have it: the order in which a source writes its keys is no part
+        # of the version, and every run of one version must give the same bytes.
+        plan = await _apart(source, lambda: compile_flow(from_bytes(kept), version))
+        self._plans.keep(plan)
+        return SavedFlow(flow.name, version, created, plan)
+
+
+async def _apart(source: FlowSource, work: Callable[[], T]) -> T:
+    """A large flow is read in a thread: whoever else is served meanwhile does not wait for it."""
+    size = len(source.text) + sum(map(len, (source.files or {}).values()))
+    return await asyncio.to_thread(work) if size > _LARGE else work()
 
 
 def _uses_flows(flow: Flow) -> bool:

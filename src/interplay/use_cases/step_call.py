@@ -24,6 +24,7 @@ class StepCall:
     policy: Policy
     idempotency_key: str
     on_delta: Callable[[str], None] | None = None
+    flow: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from interplay.core.flows.types import check_inputs
 from interplay.core.runs.events import encode_value
 from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore
-from interplay.ports.run_store import CreatedRun, NewRun, RunStore
+from interplay.ports.run_store import CreatedRun, NewRun, RequestKey, RunStore
 from interplay.use_cases.load_plan import PlanLoader
 
 
@@ -48,8 +48,13 @@ class SubmitRun:
         self._bus = bus
         self._new_id = new_id
 
-    async def run(self, project_id: int, requests: Sequence[RunRequest]) -> list[CreatedRun]:
-        """All or none. Raises NotFound (flow, channel, version), InvalidRunInputs, IdempotencyConflict."""
+    async def run(
+        self, project_id: int, requests: Sequence[RunRequest], whole: RequestKey | None = None
+    ) -> list[CreatedRun]:
+        """All or none; `whole` is the key of them all.
+
+        Raises NotFound (flow, channel, version), InvalidRunInputs, IdempotencyConflict.
+        """
         versions: dict[tuple[str, str | None, str | None], str] = {}
         new = []
         for request in requests:
@@ -57,7 +62,7 @@ class SubmitRun:
             if key not in versions:
                 versions[key] = await self._version(project_id, request)
             new.append(await self._new(project_id, request, versions[key]))
-        created = await self._runs.create(new)
+        created = await self._runs.create(new, whole)
         for queue in {run.queue for run in new}:
             self._bus.publish(f"queue.{queue}", {"runs": len(new)})
         return created

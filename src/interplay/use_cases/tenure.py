@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from interplay.core.runs.state import StepState
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import ClaimedRun, JournalRow, RunChange
 from interplay.use_cases.execute_run import RunExecution
-from interplay.use_cases.group_commit import CommitItem, GroupCommitter
+from interplay.use_cases.group_commit import CommitItem, GroupCommitter, Verdict
 from interplay.use_cases.hold_lease import Lease
 from interplay.use_cases.recover_run import RecoveredRun
 from interplay.use_cases.write_facts import FactWriter
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from interplay.use_cases.attempt_step import RunIdentity
     from interplay.use_cases.take_snapshot import TakeSnapshot
     from interplay.use_cases.work import WorkerOptions, WorkerParts
+
+
+_LOG = logging.getLogger("interplay.worker")
 
 
 def _nobody() -> None:
@@ -46,13 +50,18 @@ class Tenure:
         self.draining = False
         self.renewing: asyncio.Task[None] | None = None
         self.lease = Lease(parts.queue, parts.clock, worker_id, options.lease)
+        self.now = parts.clock.now
+        self.values = parts.attempts.values
         self._parts = parts
         self._options = options
         self._snapshots = snapshots
         self._committer = GroupCommitter(parts.queue, worker_id, options.lease, self.lose)
+        self.commit = self._committer.put
         self._committing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self._looking: dict[RunExecution, bool] = {}  # true: somebody hinted again while it was looked at
         self._since = 0.0
+        self._failing: set[UUID] = set()  # runs whose failure is on its way into the ledger
         self.on_room: Callable[[], None] = _nobody
 
     @property
@@ -67,6 +76,7 @@ class Tenure:
 
     def _committer_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
+            _LOG.error("the committer ended", exc_info=task.exception())
             self.lose()
 
     # ------------------------------------------------------------------ runs
@@ -79,28 +89,58 @@ class Tenure:
         self.executions[run.run_id] = execution
         execution.begin()
 
-    def fail(self, run: ClaimedRun, failure: Failure) -> None:
-        """Ends a run whose journal or flow cannot be read."""
-        seq = run.seq + 1
+    def fail(self, run: ClaimedRun, failure: Failure, seq: int | None = None) -> None:
+        """Ends a run that cannot be executed: after event `seq`, or after the last that its claim told of."""
+        seq = (run.seq if seq is None else seq) + 1
         body = RunFailed(failure)
         row = JournalRow(run.run_id, run.shelf, seq, body.kind, None, 0, run.fence, encode_body(body))
         error = FactWriter(run, seq, self._parts.blobs).error(body)
         change = RunChange(run.run_id, run.fence, RunStatus.FAILED, seq, error=error)
-        self.commit(CommitItem(run.run_id, [row], lambda _verdict, _standing: None, change))
+        self._failing.add(run.run_id)
+
+        def done(verdict: Verdict, _: object) -> None:
+            self._failing.discard(run.run_id)
+            if verdict is Verdict.DONE:
+                self.say(str(run.run_id), {"type": "committed", "seq": seq, "ended": True})
+
+        def refused(reason: str) -> None:
+            _LOG.error("run %s stays as it is: the ledger refuses even its failure: %s", run.run_id, reason)
+
+        self.commit(CommitItem(run.run_id, [row], done, change, refused=refused))
+
+    @property
+    def known(self) -> list[UUID]:
+        """The runs of this worker id that something in this process is about."""
+        return [*self.executions, *self._failing]
 
     def release(self, execution: RunExecution) -> None:
         if self.executions.pop(execution.run.run_id, None) is not None:
             self.on_room()
 
     def look_again(self, execution: RunExecution) -> None:
-        self._spawn(self._look_again(execution))
+        """One look at a run at a time: thousands of hints while it is under way ask for one more."""
+        known = execution in self._looking
+        self._looking[execution] = known
+        if not known:
+            self._spawn(self._look(execution))
+
+    async def _look(self, execution: RunExecution) -> None:
+        try:
+            again = True
+            while again:
+                self._looking[execution] = False
+                await self._look_again(execution)
+                again = self._looking[execution]
+        finally:
+            del self._looking[execution]
 
     async def _look_again(self, execution: RunExecution) -> None:
         run_id = execution.run.run_id
         while not self.lost and not execution.over:
             try:
                 standing = (await self._parts.queue.standing([run_id])).get(run_id)
-                signals = (await self._parts.queue.signals([run_id])).get(run_id, ())
+                fresh = standing is not None and standing.sig != execution.sig
+                signals = (await self._parts.queue.signals([run_id])).get(run_id, ()) if fresh else None
             except Unavailable:
                 await asyncio.sleep(0.1)
                 continue
@@ -108,7 +148,7 @@ class Tenure:
                 execution.drop()
                 self.release(execution)
             else:
-                execution.told(standing.sig, tuple(signals), standing.cancel_requested)
+                execution.told(standing.sig, signals, standing.cancel_requested)
             return
 
     def hinted(self, message: dict[str, Any]) -> None:
@@ -120,16 +160,10 @@ class Tenure:
 
     # ------------------------------------------------------------------ what a run asks of its host
 
-    def now(self) -> float:
-        return self._parts.clock.now()
-
     def may_start(self) -> bool:
-        return not self.draining and not self.lost and self.lease.held
+        return self.lease.held and not self.draining and not self._committer.lost
 
-    def commit(self, item: CommitItem) -> None:
-        self._committer.put(item)
-
-    def say(self, run_id: UUID, message: dict[str, Any]) -> None:
+    def say(self, run_id: str, message: dict[str, Any]) -> None:
         self._parts.bus.publish(f"run.{run_id}", message)
 
     async def attempt(self, who: RunIdentity, step: StepState, intend: Any, on_delta: Any) -> Body:
@@ -174,6 +208,11 @@ class Tenure:
     def lose(self) -> None:
         self._committer.lose()
         self.ended.set()
+
+    @property
+    def outage(self) -> bool:
+        """The ledger was away when the lease ended: it ended by no fault of this worker or its runs."""
+        return self.lease.away or self._committer.away
 
     # ------------------------------------------------------------------ housekeeping and the end
 

@@ -11,6 +11,7 @@ from interplay.core.models.usage import Usage
 from interplay.core.runs.events import Event, StepSucceeded, decode_value
 from interplay.core.runs.explain import explain
 from interplay.core.runs.timeline import StepSpan, Timeline, timeline
+from interplay.core.runs.waiting import as_data
 from interplay.ports.run_store import RunRecord, RunStore
 from interplay.use_cases.read_history import ReadHistory
 
@@ -55,6 +56,7 @@ def listed(record: RunRecord) -> dict[str, Any]:
         "flow": record.flow_name,
         "version": record.flow_version,
         "status": record.status.name.lower(),
+        "pool": record.queue,
         "error": error,
         "created_at": record.created_at,
         "finished_at": record.finished_at,
@@ -95,6 +97,7 @@ def _step(span: StepSpan, result: StepSucceeded | None) -> dict[str, Any]:
         "attempts": span.attempts,
         "via": span.via or None,
         "reason": span.reason,
+        "waits_for": as_data(span.wait) if span.wait is not None else None,
         "usage": _usage(span.usage),
         "output": None if large else output,
         "output_large": large,

@@ -2,6 +2,9 @@
 
 The loop, as a list: take a lease · claim while there is room · execute · renew · reap the dead · wake
 what is due · when the lease is lost, drop everything and begin anew under another id.
+
+A ledger that is away for a while costs time only: a claim whose answer got lost is looked after by
+adopting what it took, and a lease that ended meanwhile is retired, at no cost to anybody's budget.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,11 +20,12 @@ from uuid import UUID
 import msgspec
 
 from interplay.core.errors import NotFound, Unavailable
-from interplay.core.failures import Failure
+from interplay.core.failures import Failure, defect
+from interplay.core.runs.signals import Signal
 from interplay.ports.blob_store import BlobStore
 from interplay.ports.clock import Clock
 from interplay.ports.event_bus import EventBus
-from interplay.ports.run_queue import ClaimedRun, RunQueue
+from interplay.ports.run_queue import ClaimedRun, History, RunQueue
 from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.load_plan import PlanLoader
@@ -31,6 +35,7 @@ from interplay.use_cases.tenure import Tenure
 
 _LOG = logging.getLogger("interplay.worker")
 _AWAY_PAUSE = 0.2  # seconds between two tries while the ledger is away
+_OVERDUE_SHARE = 200  # looks for overdue runs take one part in so many of the time
 _WORTH = 16  # runs: a claim for fewer costs more than waiting for the next to end
 
 
@@ -79,6 +84,8 @@ class Worker:
         self._recover = RecoverRun(parts.queue, parts.blobs, parts.plans)
         self._snapshots = TakeSnapshot(parts.queue)
         self._full = False
+        self._unsure_until = 0.0
+        self._overdue_at = 0.0
 
     def stop(self) -> None:
         """Begins the drain: nothing new starts, what is under way may end."""
@@ -95,10 +102,29 @@ class Worker:
             await tenure.begin()
             self.tenure = tenure
             self.ready.set()
-            await self._serve(tenure)
-            if not tenure.lost:
-                await self._drain(tenure)
-            tenure.drop()
+            try:
+                await self._serve(tenure)
+                if not tenure.lost:
+                    await self._drain(tenure)
+            finally:
+                self.ready.clear()
+                outage = tenure.outage
+                tenure.drop()
+            if tenure.lost and outage:
+                await self._give_back(tenure)
+
+    async def _give_back(self, tenure: Tenure) -> None:
+        """After an outage: the runs are free at once, and no takeover is charged to them."""
+        while True:
+            try:
+                given_back = await self.parts.queue.retire(tenure.worker_id)
+            except Unavailable:
+                if self._stopping.is_set():
+                    return  # whoever finds the lease over takes them
+                await asyncio.sleep(_AWAY_PAUSE)
+            else:
+                _LOG.warning("the ledger was away for longer than the lease", extra={"given_back": given_back})
+                return
 
     async def _serve(self, tenure: Tenure) -> None:
         """Works under one lease until it is lost or the worker stops."""
@@ -128,7 +154,8 @@ class Worker:
         if tenure.renewing is not None:
             await _end([tenure.renewing])
         given_back = await tenure.retire()
-        _LOG.info("drained", extra={"given_back": given_back})
+        level = logging.INFO if given_back else logging.DEBUG  # a command that ran one flow has nothing to tell
+        _LOG.log(level, "drained", extra={"given_back": given_back})
 
     # ------------------------------------------------------------------ the loops
 
@@ -140,6 +167,8 @@ class Worker:
             self._hint.clear()
             room = min(options.capacity - len(tenure.executions), options.claim_most)
             claimed = 0
+            if tenure.lease.held and self.parts.clock.monotonic() < self._unsure_until:
+                await self._adopt(tenure)
             if room > 0 and tenure.lease.held:
                 claimed = await self._claim_some(tenure, room)
             self._full = claimed > 0 or room <= 0  # there may be more than there was room for
@@ -160,13 +189,30 @@ class Worker:
         try:
             runs = await self.parts.queue.claim(tenure.worker_id, self.options.pool, most)
         except Unavailable:
-            # the claim may have happened: under this id those runs would never be executed
-            tenure.lose()
-            await asyncio.sleep(_AWAY_PAUSE)
+            await self._unsure()
             return 0
         if runs:
             await self._take(tenure, runs)
         return len(runs)
+
+    async def _unsure(self) -> None:
+        """A claim may have happened, or may still happen: for a while to come, look for what it took."""
+        self._unsure_until = self.parts.clock.monotonic() + self.options.lease
+        await asyncio.sleep(_AWAY_PAUSE)
+
+    async def _adopt(self, tenure: Tenure) -> None:
+        """Takes the runs of claims whose answer got lost: nobody else would ever execute them under this id.
+
+        Only ever between two claims: a claim under way has runs that nobody here knows of yet.
+        """
+        try:
+            runs = await self.parts.queue.adopt(tenure.worker_id, tenure.known)
+        except Unavailable:
+            await self._unsure()
+            return
+        if runs:
+            _LOG.info("adopted the runs of a claim whose answer got lost", extra={"runs": len(runs)})
+            await self._take(tenure, runs)
 
     async def _take(self, tenure: Tenure, runs: list[ClaimedRun]) -> None:
         """Folds each run's journal and begins to execute it."""
@@ -179,17 +225,22 @@ class Worker:
                 if tenure.lost:
                     return
         for run in runs:
-            if tenure.lost:
-                return
+            await self._begin(tenure, run, histories.get(run.run_id), signals.get(run.run_id, ()))
+
+    async def _begin(self, tenure: Tenure, run: ClaimedRun, history: History | None, signals: Sequence[Signal]) -> None:
+        """A run that cannot be begun fails, and stops no other."""
+        while not tenure.lost:
             try:
-                recovered = await self._recover.fold(run, histories.get(run.run_id), signals.get(run.run_id, ()))
+                tenure.execute(run, await self._recover.fold(run, history, signals))
             except Unavailable:
-                tenure.lose()
-                return
-            except (NotFound, msgspec.DecodeError, KeyError) as broken:
-                tenure.fail(run, _cannot_recover(run, broken))
+                await asyncio.sleep(_AWAY_PAUSE)
                 continue
-            tenure.execute(run, recovered)
+            except (NotFound, msgspec.DecodeError, KeyError) as broken:
+                tenure.fail(run, _cannot_recover(broken))
+            except Exception as error:  # noqa: BLE001 - the edge of a run: logged, and told in its failure
+                _LOG.exception("run %s cannot be begun", run.run_id)
+                tenure.fail(run, defect(error))
+            return
 
     async def _sweep(self, tenure: Tenure) -> None:
         """Housekeeping: dead workers, due timers, deadlines, snapshots."""
@@ -208,8 +259,19 @@ class Worker:
                         self.nudge()
                 if await queue.wake_due(1000):
                     self.nudge()
+                await self._end_overdue()
             except Unavailable as away:
                 _LOG.warning("sweep postponed: %s", away)
+
+    async def _end_overdue(self) -> None:
+        """Deadlines of runs that no worker holds. It reads all that is queued, so a long queue is read rarely."""
+        began = self.parts.clock.monotonic()
+        if began < self._overdue_at:
+            return
+        for run_id in await self.parts.queue.end_overdue():
+            self.parts.bus.publish(f"run.{run_id}", {"type": "committed", "ended": True})
+        now = self.parts.clock.monotonic()
+        self._overdue_at = now + max(self.options.sweep, _OVERDUE_SHARE * (now - began))
 
     async def _listen(self, tenure: Tenure) -> None:
         topics = (f"queue.{self.options.pool}", f"worker.{tenure.worker_id}")
@@ -221,9 +283,9 @@ class Worker:
                     tenure.hinted(message)
 
 
-def _cannot_recover(run: ClaimedRun, error: Exception) -> Failure:
+def _cannot_recover(error: Exception) -> Failure:
     if isinstance(error, NotFound):
-        return Failure("not_found", f"The flow version {run.flow_version[:12]} is not there any more.")
+        return Failure("not_found", f"The run cannot go on: {error.detail}")
     detail = f"The run's journal cannot be read by this release: {type(error).__name__}: {error}"
     return Failure("internal", detail, None, "Upgrade the workers, then re-drive the run.")
 

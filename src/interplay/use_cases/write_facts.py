@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,18 +14,25 @@ from interplay.core.failures import Failure
 from interplay.core.runs.events import (
     BlobRef,
     RunFailed,
-    StepSucceeded,
+    StepProgressed,
     StepWaiting,
-    encode_body,
     encode_value,
 )
 from interplay.core.runs.machine import Record
+from interplay.core.runs.values import blob_of_fact, kept_apart, surely_over, value_of
 from interplay.ports.blob_store import BlobStore
 from interplay.ports.run_queue import ClaimedRun, JournalRow, WaitRow
 
 INLINE_LIMIT = 64 * 1024  # bytes of msgpack
 OUTPUT_LIMIT = 64 * 1024 * 1024
-_CHEAP = (str, int, float, bool, type(None))
+
+
+class Large(NamedTuple):
+    """A value over the limit: of the record at `place`, or of the run's output. `label` becomes part of its name."""
+
+    place: int | None
+    label: str
+    raw: bytes
 
 
 class FactWriter:
@@ -43,20 +50,19 @@ class FactWriter:
     def busy(self) -> bool:
         return self._task is not None
 
-    def rows(self, records: list[Record]) -> list[JournalRow]:
+    def rows(self, records: list[Record], bodies: list[bytes]) -> list[JournalRow]:
         """Gives the facts their numbers. What is given a number is committed in this order."""
-        run = self._run
-        rows = []
-        for key, attempt, body in records:
-            self.seq += 1
-            rows.append(
-                JournalRow(run.run_id, run.shelf, self.seq, body.kind, key, attempt, run.fence, encode_body(body))
-            )
+        run_id, shelf, fence, seq = self._run.run_id, self._run.shelf, self._run.fence, self.seq
+        rows = [
+            JournalRow(run_id, shelf, number, record[2].kind, record[0], record[1], fence, raw)
+            for number, (record, raw) in enumerate(zip(records, bodies, strict=True), seq + 1)
+        ]
+        self.seq = seq + len(rows)
         return rows
 
     def waits(self, records: list[Record]) -> tuple[list[WaitRow], list[tuple[Any, str]]]:
         """What starts to wait, and what no longer does."""
-        begun: list[WaitRow] = []
+        begun: dict[str, WaitRow] = {}
         over: list[tuple[Any, str]] = []
         for key, _, body in records:
             if key is None:
@@ -64,51 +70,63 @@ class FactWriter:
             if isinstance(body, StepWaiting):
                 self._waiting.add(key)
                 detail = encode_value(body.detail or {})
-                begun.append(WaitRow(self._run.run_id, key, body.what, body.name, body.until, detail))
+                begun[key] = WaitRow(self._run.run_id, key, body.what, body.name, body.until, detail)
             elif key in self._waiting:
                 self._waiting.discard(key)
+                begun.pop(key, None)
                 over.append((self._run.run_id, key))
-        return begun, over
+        return list(begun.values()), over
 
     def waits_already(self, keys: set[str]) -> None:
         """After a recovery: the steps that the journal says are waiting."""
         self._waiting |= keys
 
-    def store_apart(self, records: list[Record], output: Any, then: Callable[[list[Record] | Failure], None]) -> bool:
-        """True when some values, or the run's output, are too large for the journal and the run's row.
+    def too_large(self, records: list[Record], output: Any) -> Failure | None:
+        """The failure of a value that is over any limit: found before memory is spent on encoding it."""
+        for key, _, body in records:
+            value = value_of(body)
+            if value is not None and surely_over(value, OUTPUT_LIMIT):
+                return _too_large(key)
+        return _too_large("output") if output is not None and surely_over(output, OUTPUT_LIMIT) else None
 
-        `then` gets the records once those values are safe, or the failure of the one that is too large.
-        """
-        found: list[tuple[int | None, str, bytes]] = []
-        for index, (key, attempt, body) in enumerate(records):
-            if isinstance(body, StepSucceeded) and body.blob is None and _may_be_large(body.output):
-                found.append((index, f"{key}:{attempt}", encode_value(body.output)))
-        if _may_be_large(output):
-            found.append((None, "output", encode_value(output)))
-        found = [entry for entry in found if len(entry[2]) > INLINE_LIMIT]
-        over = next((entry for entry in found if len(entry[2]) > OUTPUT_LIMIT), None)
+    def large(self, records: list[Record], bodies: list[bytes], output: Any) -> list[Large]:
+        """The values, and the run's output, that are too large for the journal and the run's row."""
+        if output is None and max(map(len, bodies)) <= INLINE_LIMIT:
+            return []
+        found = [
+            Large(index, _label(record), encode_value(value_of(record[2])))
+            for index, (record, raw) in enumerate(zip(records, bodies, strict=True))
+            if len(raw) > INLINE_LIMIT and value_of(record[2]) is not None and blob_of_fact(record[2]) is None
+        ]
+        if output is not None:
+            found.append(Large(None, "output", self.output(output)))
+        return [entry for entry in found if len(entry.raw) > INLINE_LIMIT]
+
+    def store_apart(
+        self, records: list[Record], large: list[Large], then: Callable[[list[Record] | Failure], None]
+    ) -> None:
+        """`then` gets the records once these values are safe, or the failure of the one that is too large."""
+        over = next((entry for entry in large if len(entry.raw) > OUTPUT_LIMIT), None)
         if over is not None:
-            failure = _too_large(records[over[0]][0] if over[0] is not None else "output", len(over[2]))
+            failure = _too_large(records[over.place][0] if over.place is not None else "output", len(over.raw))
             asyncio.get_running_loop().call_soon(then, failure)
-            return True
-        if found:
-            self._task = asyncio.ensure_future(self._store(list(records), found))
-            self._task.add_done_callback(lambda task: self._finish(task, then))
-        return bool(found)
+            return
+        self._task = asyncio.ensure_future(self._store(list(records), large))
+        self._task.add_done_callback(lambda task: self._finish(task, then))
 
     def _finish(self, task: asyncio.Task[list[Record]], then: Callable[[list[Record] | Failure], None]) -> None:
         self._task = None
         if not task.cancelled():
             then(task.result())
 
-    async def _store(self, records: list[Record], found: list[tuple[int | None, str, bytes]]) -> list[Record]:
-        for index, label, raw in found:
+    async def _store(self, records: list[Record], large: list[Large]) -> list[Record]:
+        for index, label, raw in large:
             blob = await self._put(label, raw)
             if index is None:
                 self._output = encode_value({"$blob": msgspec.to_builtins(blob)})
                 continue
             key, attempt, body = records[index]
-            records[index] = (key, attempt, msgspec.structs.replace(body, output=None, blob=blob))
+            records[index] = (key, attempt, kept_apart(body, blob))
         return records
 
     async def _put(self, label: str, raw: bytes) -> BlobRef:
@@ -125,7 +143,9 @@ class FactWriter:
 
     def output(self, value: Any) -> bytes:
         """The run's output as stored with the run: the value, or a reference to it."""
-        return self._output if self._output is not None else encode_value(value)
+        if self._output is None:
+            self._output = encode_value(value)
+        return self._output
 
     def error(self, ended: RunFailed) -> bytes:
         return encode_value({"failure": msgspec.to_builtins(ended.failure), "step": ended.step_key})
@@ -135,38 +155,17 @@ class FactWriter:
             self._task.cancel()
 
 
-def _may_be_large(value: Any) -> bool:
-    """Sorts out at next to no cost what can never be over the limit."""
-    return _weight(value, 256) >= 256
+def _label(record: Record) -> str:
+    key, attempt, body = record
+    turn = f":{body.index}" if isinstance(body, StepProgressed) else ""
+    return f"{key}:{attempt}{turn}"
 
 
-def _weight(value: Any, enough: int) -> int:
-    """An upper guess of a value's size in units of 256 bytes, or more; stops counting at `enough`."""
-    if isinstance(value, str):
-        return 1 + len(value) // 64  # a character takes up to four bytes
-    if isinstance(value, dict):
-        weight = 1
-        for item in value.values():
-            weight += 1 if isinstance(item, _CHEAP) and not isinstance(item, str) else _weight(item, enough)
-            if weight >= enough:
-                return weight
-        return weight
-    if isinstance(value, list):
-        if len(value) >= enough:
-            return enough
-        weight = 1
-        for item in value:
-            weight += _weight(item, enough)
-            if weight >= enough:
-                return weight
-        return weight
-    return 1
-
-
-def _too_large(key: str | None, size: int) -> Failure:
+def _too_large(key: str | None, size: int | None = None) -> Failure:
+    found = f"{size / 1024**2:,.1f} MiB" if size is not None else "more than that"
     return Failure(
         "output_too_large",
-        f"The output has {size / 1024**2:,.1f} MiB, and {OUTPUT_LIMIT // 1024**2} MiB is the limit.",
+        f"A value may have {OUTPUT_LIMIT // 1024**2} MiB, and this one has {found}.",
         key,
         "Give back less, or keep the data in a store of its own and pass its address on.",
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from interplay.client import ApiError, AsyncClient
 from interplay.services.all_in_one.machine import Machine
 from interplay.services.api.app import make_api
+from interplay.services.api.context import ScopedRouter
+from interplay.services.api.description import describe
 
 TEN_MISTAKES = """
 flow: Wrong Name
@@ -24,15 +30,45 @@ output: $missing
 """
 
 
+def without_answer(document: dict[str, Any]) -> list[str]:
+    """Answers that no TypedDict describes: declare one with `@router.route(..., answer=answers.Run)`."""
+    found = []
+    for operation in (op for methods in document["paths"].values() for op in methods.values()):
+        for status, answer in operation["responses"].items():
+            if status.startswith("2") and status != "204" and not described(answer):
+                found.append(f"{operation['operationId']}: {status}")
+    return found
+
+
+def described(answer: dict[str, Any]) -> bool:
+    """A reference to a shape, one of several, or a mapping of which the values are told."""
+    schema = answer["content"]["application/json"]["schema"]
+    return bool({"$ref", "anyOf"} & schema.keys()) or isinstance(schema.get("additionalProperties"), dict)
+
+
 class TestKeys:
     async def test_nothing_is_open_but_health(self, machine: Machine) -> None:
         async with httpx.AsyncClient(base_url=machine.url, trust_env=False) as stranger:
-            for path in ("/api/v1/runs", "/api/v1/flows", "/api/v1/system", "/openapi.json"):
+            for path in ("/api/v1/runs", "/api/v1/flows", "/api/v1/system"):
                 answer = await stranger.get(path)
                 assert answer.status_code == 401
                 assert answer.headers["content-type"] == "application/problem+json"
             assert (await stranger.get("/healthz")).status_code == 200
             assert (await stranger.get("/readyz")).json()["status"] == "ready"
+
+    async def test_the_description_opens_without_a_key_and_without_the_internet(self, machine: Machine) -> None:
+        async with httpx.AsyncClient(base_url=machine.url, trust_env=False) as stranger:
+            page = await stranger.get("/docs")
+            assert page.status_code == 200
+            assets = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+            assert assets
+            for asset in assets:
+                assert asset.startswith("/"), "it loads something from elsewhere"
+                assert (await stranger.get(asset)).status_code == 200
+            document = (await stranger.get("/openapi.json")).json()
+        operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+        for operation in operations:
+            assert list(operation["responses"]["422"]["content"]) == ["application/problem+json"]
 
     async def test_another_host_name_is_refused(self, machine: Machine, http: httpx.AsyncClient) -> None:
         answer = await http.get("/api/v1/runs", headers={"Host": "evil.example"})
@@ -43,6 +79,23 @@ class TestKeys:
         operations = [op for methods in paths.values() for op in methods.values()]
         assert len(operations) > 25
         assert [op["operationId"] for op in operations if not op.get("x-scope")] == []
+
+    def test_every_route_says_what_it_answers(self) -> None:
+        assert without_answer(make_api(None).openapi()) == []
+
+    def test_a_route_that_does_not_is_found(self) -> None:
+        router = ScopedRouter("more")
+
+        @router.route("GET", "/silent", "runs:read")
+        async def silent() -> dict[str, Any]:
+            return {}
+
+        @router.route("DELETE", "/gone", "runs:write", status_code=204)
+        async def gone() -> None: ...
+
+        app = FastAPI(generate_unique_id_function=lambda route: route.name)
+        app.include_router(router.router)
+        assert without_answer(describe(app.openapi(), router.answers)) == ["silent: 200"]
 
 
 class TestProblems:

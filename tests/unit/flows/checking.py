@@ -19,6 +19,27 @@ MODELS = {
     "vader": "classify",
     "zero-shot": "classify",
 }
+# What the examples of kinds may name: a new one that names something else adds it here.
+EXAMPLE = """\
+flow: example
+inputs:
+  name: string
+  question: string
+  price: number
+  url: string
+  callback: string
+  urls: {type: list, items: string}
+  texts: {type: list, items: string}
+  text: string
+  path: string
+  folder: string
+  pixels: any
+steps:
+  find: {set: {documents: [{text: one}, {text: two}]}}
+  reply: {set: {text: Hello.}}
+  example:
+    KIND
+"""
 FILES = {"prompts/answer.md": "Answer {{ question }}.", "broken.md": "{% if %}"}
 
 
@@ -55,6 +76,10 @@ steps:
 
 def check_steps(steps: str, output: str = "", **known: Any) -> list[Problem]:
     return problems_of(flow_of(steps, output), **known)
+
+
+def problems_of_example(example: str) -> list[str]:
+    return [str(problem) for problem in problems_of(EXAMPLE.replace("KIND", example), models=None)]
 
 
 def plan_of(steps: str, output: str = "") -> Plan:

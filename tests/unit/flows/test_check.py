@@ -68,7 +68,6 @@ class TestOneProblemEach:
             ("a: 5", "shape", "the number 5 stands here"),
             ("a:", "shape", "nothing stands here"),
             ("a: {set: {x: 1}, http: {url: 'http://x'}}", "kind", "2 kinds: set, http"),
-            ("a: {tool: {name: x}}", "kind", "comes with a later version"),
             ("a: {retrieve: {collection: docs}}", "kind", "comes with a later version"),
             ("my-step: {set: {x: 1}}", "id", "Call it 'my_step'"),
             ("inputs: {set: {x: 1}}", "id", "reserved"),

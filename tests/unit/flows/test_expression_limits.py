@@ -86,3 +86,73 @@ class TestHostileExpression:
         assert evaluate("x" + ".filter(a, a > 1)" * 4, [1, 2]) == [2]
         with pytest.raises(ExpressionProblem, match="more than 4"):
             evaluate("x" + ".filter(a, a > 1)" * 5, [1, 2])
+
+
+TEXTS = [f"{n:05}" * 200 for n in range(3_000)]
+
+
+class TestWhatEachTurnWalks:
+    """CEL keeps the interpreter's lock while it evaluates: what would take long is refused before it begins."""
+
+    @pytest.mark.parametrize(
+        ("source", "x"),
+        [
+            ("x.exists(a, x.join('') == a)", TEXTS),
+            ("x.exists(a, x.join('').contains(a + 'b'))", TEXTS),
+            ("x.exists(a, 'b' in x)", ["a"] * 9_999),
+            ("x.exists(a, x.exists(b, a + b == 'b'))", TEXTS),
+            ("x.exists(a, y(x))".replace("y(x)", "x[0].lowerAscii() == a"), ["A" * 1_000_000, *"b" * 2_000]),
+            ("x.exists(a, x[0].split('') == a)", ["a" * 100_000, *"b" * 200]),
+            ("x.exists(a, x[0].replace('aa', 'b') == a)", ["a" * 100_000, *"b" * 200]),
+            ("x.exists(a, x[0].trim() == a)", [" " * 100_000, *"b" * 2_000]),
+            ("x.exists(a, x[0].reverse() == a)", ["a" * 100_000, *"b" * 2_000]),
+            ("x.exists(a, x[0].matches('^[a-z]+$') == (a == '1'))", ["a" * 100_000, *"b" * 2_000]),
+            ("x.exists(a, a.matches('(b?){1000}c'))", ["a"] * 9_000),
+            ("x.exists(a, a.matches(x[0]))", ["(b?){1000}c"] + ["a"] * 2_000),
+            ("x.exists(a, first(x, [])[0] + 'c' == a)", TEXTS),
+            ("x.map(a, x).exists(b, b.join('') == 'c')", TEXTS[:1_000]),
+            ("x.matches('(a?){1000}b')", "a" * 100_000),
+            ("x.contains(x.substring(500000) + 'b')", "a" * 1_000_000),
+            ("x.indexOf(x.substring(500000) + 'b')", "a" * 1_000_000),
+            ("x.lastIndexOf('b' + x.substring(500000))", "a" * 1_000_000),
+            ("x.split(x.substring(500000) + 'b')", "a" * 1_000_000),
+            ("x == x" + " && x == x" * 700, list(range(100_000))),
+            ("size(x)", list(range(1_000_000))),
+            ("size(x)", [[]] * 300_000),
+            ("[[1]" + ".map(a, [a, a])" * 28 + "]", 1),
+            ("optional.of(x)" + ".optMap(v, v + v + v + v + v + v + v + v)" * 4 + ".value()", "a" * 100_000),
+        ],
+    )  # fmt: skip
+    def test_is_counted(self, source: str, x: Any) -> None:
+        expression = compile_expression(source, {"x": ANY})
+        began = time.thread_time()
+        with pytest.raises(StepFailure) as failed:
+            expression.evaluate({"x": x})
+        assert failed.value.failure.code == "expression"
+        assert time.thread_time() - began < 1
+
+    def test_what_doubles_with_each_macro_does_not_compile(self) -> None:
+        began = time.thread_time()
+        with pytest.raises(ExpressionProblem, match="more than 4 of optMap"):
+            compile_expression("optional.of(x)" + ".optMap(v, v)" * 20 + ".value()", {"x": ANY})
+        assert time.thread_time() - began < 1
+
+    @pytest.mark.parametrize(
+        ("source", "x", "result"),
+        [
+            ("x.exists(a, a.id in ['d9', 'd8'])", [{"id": f"d{n}"} for n in range(2_000)], True),
+            ("x.docs.exists(d, d.id in x.keep)",
+             {"docs": [{"id": f"d{n}", "text": "word " * 100} for n in range(1_000)], "keep": ["d999"]}, True),
+            ("x.docs.exists(d, d.tags.exists(t, t == d.main))",
+             {"docs": [{"tags": ["a", "b"], "main": "b", "text": "word " * 100}] * 500}, True),
+            ("x.docs.all(d, d.score > x.least && size(d.text) > 1)",
+             {"docs": [{"score": 2, "text": "word " * 100}] * 1_000, "least": 1}, True),
+            ("x.exists(a, a.contains('b'))", ["a" * 1_000] * 3_000, False),
+            ("x.text.contains(x.word)", {"text": "word " * 200_000, "word": "sword"}, False),
+            ("x.text.matches('[0-9]{4}-[0-9]{2}')", {"text": "word " * 10_000}, False),
+            ("size(x) > 100 && x[0] == 0", list(range(100_000)), True),
+            ("x.filter(d, d.n > 5).exists(d, d.n == 7)", [{"n": n} for n in range(1_000)], True),
+        ],
+    )  # fmt: skip
+    def test_an_honest_one_is_computed(self, source: str, x: Any, result: Any) -> None:
+        assert evaluate(source, x) == result

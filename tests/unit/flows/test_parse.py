@@ -14,7 +14,7 @@ from interplay.core.flows.ir import Budget, Flow, Join, Limit, OnError, Policy, 
 from interplay.core.flows.kinds import COMPOSING_POLICIES, KINDS, POLICIES, Form, Kind
 from interplay.core.flows.parse import parse_data, parse_flow
 from interplay.core.flows.problems import InvalidFlow, in_order, render
-from tests.unit.flows.checking import flow_of, problems_of, read_file
+from tests.unit.flows.checking import flow_of, problems_of, problems_of_example, read_file
 
 
 def step(text: str) -> Step:
@@ -102,13 +102,12 @@ class TestJson:
 
 
 class TestTable:
-    def test_each_example_of_a_kind_checks(self) -> None:
-        for kind in KINDS.values():
-            if kind.example and "documents: $find" not in kind.example:
-                text = kind.example.replace("$inputs.texts", "$inputs.urls").replace("$inputs.callback", "'http://x'")
-                text = text.replace("$inputs.url,", "'http://x',").replace("$inputs.url}", "'http://x'}")
-                text = text.replace("$reply.text", "$inputs.question").replace("inputs.name", "inputs.question")
-                assert [str(p) for p in problems_of(flow_of(f"a:\n  {text}"), models=None)] == []
+    @pytest.mark.parametrize("example", [kind.example for kind in KINDS.values() if kind.example])
+    def test_each_example_of_a_kind_checks(self, example: str) -> None:
+        assert problems_of_example(example) == []
+
+    def test_an_example_that_names_nothing_is_no_example(self) -> None:
+        assert problems_of_example("set: {x: $inputs.nothing}")
 
     def test_each_policy_has_a_reader_and_composing_ones_are_policies(self) -> None:
         assert frozenset(POLICIES) > COMPOSING_POLICIES

@@ -12,6 +12,7 @@ from interplay.core.flows.ir import Flow, Step
 from interplay.core.flows.parse import parse_flow
 from interplay.core.flows.plan import ABSENT, BranchesPlan, LoopPlan, MapPlan, StepPlan, SubflowPlan
 from interplay.core.flows.problems import InvalidFlow
+from interplay.core.flows.values import SecretText
 from tests.unit.flows.checking import flow_of, plan_of
 
 INPUTS = {"question": "why?", "tier": "free", "n": 1, "price": 1.0, "urls": ["u"], "any": None}
@@ -55,7 +56,7 @@ class TestArguments:
             ("{approve: {who: [ann], show: $inputs.question, within: 4h, otherwise: fail}}",
              {"who": ["ann"], "show": "why?", "within": 14400.0, "otherwise": "fail"}),
             ("{emit: {url: 'http://x', value: $inputs.n, headers: {A: secret://k}}}",
-             {"url": "http://x", "value": 1, "headers": {"A": "secret://k"}}),
+             {"url": "http://x", "value": 1, "headers": {"A": SecretText("secret://k")}}),
             ("{flow: {name: other, inputs: {q: $inputs.question}}}", {"inputs": {"q": "why?"}}),
         ],
     )  # fmt: skip
@@ -144,6 +145,13 @@ class TestComposingKinds:
         assert made.body.steps["get"].values["url"].evaluate({"url": "http://x", "index": 0}) == "http://x"
         assert made.body.output is not None
         assert made.body.output.evaluate({"get": {"body": "text"}}) == "text"
+
+    @pytest.mark.parametrize("written", ["null", '"null"', "~"])
+    def test_a_map_that_gives_null_for_failed_items_may_say_so_as_yaml_does(self, written: str) -> None:
+        inner = "over: $inputs.urls, steps: {g: {set: {v: $item}}}, output: $g.v"
+        made = step(f"{{map: {{{inner}, on_item_error: {written}}}}}").composite
+        assert isinstance(made, MapPlan)
+        assert made.on_item_error == "null"
 
     def test_a_loop_carries_its_value_on(self) -> None:
         made = step(

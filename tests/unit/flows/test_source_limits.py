@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interplay.core.flows.parse import parse_flow
 from interplay.core.flows.source import MOST_DEPTH, MOST_NODES, from_data, read_yaml
+from tests.unit.flows.checking import problems_of
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + level)}: &{chr(98 + level)} [{', '.join(['*' + chr(97 + level)] * 9)}]\n" for level in range(8)
@@ -61,3 +63,45 @@ class TestNoise:
             assert problem.message
             assert problem.place.line >= 1
             assert problem.place.column >= 1
+
+
+class TestTimeOfACheck:
+    """Processor time; the bounds leave room for a slow machine."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "flow: a\ninputs:\n" + "".join(f"  k{n}: string\n" for n in range(60_000)),
+            "flow: a\nsteps: {a: {set: {" + ", ".join(f"k{n}: 1" for n in range(90_000)) + "}}}\n",
+            "flow: a\nsteps: {a: {set: [" + "1," * 400_000 + "]}}\n",
+            "flow: a\n" + "steps: !x ${ a: b }\n" * 3_000,
+            "flow: a\nsteps:\n" + "".join(f"  s{n}: {{set: ${{ {n} ? {{a: 1}} : 2 }}}}\n" for n in range(1_400)),
+        ],
+        ids=["inputs", "keys", "list", "traps", "braces"],
+    )
+    def test_a_file_that_is_too_much_is_refused_soon(self, text: str) -> None:
+        began = time.thread_time()
+        problems = parse_flow(text, "f.yaml").problems
+        assert problems
+        assert time.thread_time() - began < 6
+
+    def test_the_problem_says_how_many_values_are_allowed(self) -> None:
+        text = "flow: a\nsteps: {a: {set: {" + ", ".join(f"k{n}: 1" for n in range(90_000)) + "}}}\n"
+        assert [str(problem) for problem in parse_flow(text, "f.yaml").problems] == [
+            "f.yaml:1:1: the file has more than 25,000 values."
+        ]
+
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            "  a: {set: {" + ", ".join(f"k{n}: v" for n in range(24_900)) + "}}\n",
+            "".join(f"  s{n}: {{set: {{v: '${{ {n} + 1 }}'}}}}\n" for n in range(1_400)),
+            "  i: {set: {" + ", ".join(f"k{n}: {n}" for n in range(1_400)) + "}}\n"
+            "  a: {set: {" + ", ".join(f"k{n}: '${{ i.k{n} + 1 }}'" for n in range(1_400)) + "}}\n",
+        ],
+        ids=["values", "expressions", "expressions over names of their own"],
+    )
+    def test_the_most_that_is_allowed_is_checked_soon(self, steps: str) -> None:
+        began = time.thread_time()
+        assert problems_of(f"flow: a\nsteps:\n{steps}") == []
+        assert time.thread_time() - began < 8

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interplay.core.failures import StepFailure
+from interplay.core.failures import Failure, StepFailure
 from interplay.core.flows.ir import Join, OnError, Policy, Retry
 from interplay.core.flows.plan import Plan, SubflowPlan
 from interplay.core.runs.compaction import compact, pack, unpack
@@ -117,6 +117,18 @@ class TestReplay:
         report = replay(run.plan, {"inner": INNER}, "run-1", run.inputs, run.events(), run.output)
         assert report.differences == []
         assert encode_value(report.output) == encode_value(run.output)
+
+    @given(st.integers(0, 2**32), st.integers(0, 60), st.booleans())
+    @settings(max_examples=60, deadline=None)
+    def test_a_run_that_was_stopped_from_outside_is_replayed_as_one(self, seed: int, steps: int, late: bool) -> None:
+        run, dice = fresh(), random.Random(seed)
+        for _ in range(steps):
+            if run.machine.ended is None and run.running:
+                run.finish(dice.choice(sorted(run.running)))
+        if run.machine.ended is None:
+            run.stop(Failure("deadline_exceeded", "late") if late else None)
+        report = replay(run.plan, {"inner": INNER}, "run-1", run.inputs, run.events(), run.output)
+        assert report.differences == []
 
     def test_a_changed_tape_is_noticed(self) -> None:
         run = fresh().run()

@@ -16,7 +16,8 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_REDIRECTS: Final = 5
 DEFAULT_TIMEOUT: Final = 30.0  # seconds, over all redirects
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_PRIVATE: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_PUBLIC: Final = frozenset({"accept", "accept-language", "content-type", "user-agent"})  # may go on to another host
+_OF_A_BODY: Final = frozenset({"content-type", "content-length", "content-encoding", "idempotency-key"})
 
 
 class EgressHttpCaller:
@@ -43,6 +44,10 @@ class EgressHttpCaller:
                 return await self._follow(request)
         except TimeoutError:
             raise StepFailure("timeout", f"{_host(request.url)} did not answer within {limit:g} s.") from None
+        except httpx.LocalProtocolError:
+            # the library's words hold the header, which may be a secret
+            detail = f"{_host(request.url)}: a header of the request is none that can be sent."
+            raise StepFailure("bad_request", detail, advice="Look for line ends in its value.") from None
         except httpx.HTTPError as broken:
             raise StepFailure(
                 "unavailable", f"{_host(request.url)}: {type(broken).__name__} {broken}".strip()
@@ -59,10 +64,11 @@ class EgressHttpCaller:
                 return answer
             following = urljoin(url, target)
             if urlsplit(following)[:2] != urlsplit(url)[:2]:
-                headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE}
+                headers = {name: value for name, value in headers.items() if name.lower() in _PUBLIC}
             url = following
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, body = "GET", None
+                headers = {name: value for name, value in headers.items() if name.lower() not in _OF_A_BODY}
         raise StepFailure("bad_request", f"{_host(request.url)} redirects more than {MOST_REDIRECTS} times.")
 
     async def _once(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> HttpAnswer:

@@ -26,10 +26,13 @@ _PAUSE: Final = 0.05
 class ModelServerChild:
     """`ensure_started` gives the base URL of a server that answers."""
 
-    def __init__(self, directory: Path, idle_seconds: float = 300.0, log: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, idle_seconds: float = 300.0, log: Path | None = None, stop_within: float = _STOP_WITHIN
+    ) -> None:
         self._directory = directory
         self._idle = idle_seconds
         self._log = log or directory.parent / "logs" / "model-server.log"
+        self._stop_within = stop_within
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         self._url = ""
@@ -77,12 +80,12 @@ class ModelServerChild:
         )
 
     async def stop(self) -> None:
+        """Asks it to end, and ends one that is deaf."""
         process = self._process
         if process is not None and process.poll() is None:
             process.terminate()
             try:
-                async with asyncio.timeout(_STOP_WITHIN):
-                    await asyncio.to_thread(process.wait)
+                await asyncio.to_thread(process.wait, self._stop_within)
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,8 +16,10 @@ from interplay.adapters.local_models.assets import MINILM, SMOLLM2, TOKENIZER, A
 from interplay.adapters.local_models.chat_gguf import CONTEXT, GgufChat
 from interplay.adapters.local_models.classifiers import Language, Vader
 from interplay.adapters.local_models.embed_onnx import LONGEST, MiniLM
+from interplay.adapters.local_models.tensors_onnx import OnnxTensors
 from interplay.core.errors import InvalidInput, NotFound, Unavailable
 from interplay.core.models.requests import Task
+from interplay.core.models.tensors import Tensor
 from interplay.ports.local_models import LocalModel, OnChunk
 
 T = TypeVar("T")
@@ -75,7 +78,7 @@ class MachineModels:
     def models(self) -> list[LocalModel]:
         return [
             LocalModel(model_id, entry.task, entry.about, self._state(self._runtimes[entry.runtime]), entry.context)
-            for model_id, entry in CATALOGUE.items()
+            for model_id, entry in self._catalogue().items()
         ]
 
     def _state(self, runtime: Runtime) -> str:
@@ -113,12 +116,29 @@ class MachineModels:
             raise InvalidInput("zero-shot-minilm needs labels.", where="labels", advice="Send a list of them.")
         return await self._run(self._runtime(model_id, "classify"), lambda model: model.classify(texts, labels))
 
+    async def describe(self, model_id: str) -> dict[str, Any]:
+        return await self._run(self._runtime(model_id, "predict"), lambda model: model.describe())
+
+    async def infer(self, model_id: str, inputs: list[Tensor]) -> list[Tensor]:
+        return await self._run(self._runtime(model_id, "predict"), lambda model: model.infer(inputs))
+
     # ------------------------------------------------------------------ loading and bounds
 
+    def _catalogue(self) -> dict[str, Entry]:
+        """Our own, and every ONNX file that lies in the folder `onnx` now."""
+        found = dict(CATALOGUE)
+        for path in sorted((self._directory / "onnx").glob("*.onnx")):
+            found[path.stem] = Entry("predict", f"onnx:{path.stem}", f"{path.name}, tensors in and out.")
+            if f"onnx:{path.stem}" not in self._runtimes:
+                self._runtimes[f"onnx:{path.stem}"] = Runtime(partial(OnnxTensors, path), (), 2)
+                self._runtimes[f"onnx:{path.stem}"].room = asyncio.Semaphore(2)
+        return found
+
     def _runtime(self, model_id: str, task: Task) -> Runtime:
-        entry = CATALOGUE.get(model_id)
+        catalogue = self._catalogue()
+        entry = catalogue.get(model_id)
         if entry is None:
-            raise NotFound.named("model", model_id, CATALOGUE)
+            raise NotFound.named("model", model_id, catalogue)
         if entry.task != task:
             raise InvalidInput(f"{model_id} is a model for {entry.task}, not for {task}.", where="model")
         runtime = self._runtimes[entry.runtime]
@@ -167,7 +187,7 @@ class MachineModels:
                 names.append(name)
         if names:
             gc.collect()
-        return [model_id for model_id, entry in CATALOGUE.items() if entry.runtime in names]
+        return [model_id for model_id, entry in self._catalogue().items() if entry.runtime in names]
 
     async def close(self) -> None:
         for runtime in self._runtimes.values():

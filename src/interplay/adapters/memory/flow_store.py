@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interplay.core.errors import Conflict, NotFound
+from interplay.core.flows.canonical import versions_advice
 from interplay.ports.clock import Clock
 from interplay.ports.flow_store import FlowSummary, FlowVersion
 
@@ -40,7 +41,8 @@ class MemoryFlowStore:
         if len(found) > 1 and name is not None:
             raise Conflict(f"More than one version of {name!r} begins with {version!r}.")
         if not found:
-            raise NotFound(f"There is no version {version!r}.", where="version")
+            of = f" of {name!r}" if name else ""
+            raise NotFound(f"There is no version {version!r}{of}.", where="version", advice=versions_advice(name))
         return found[0]
 
     async def load(self, version: str) -> bytes:

@@ -52,6 +52,7 @@ class MemoryLedger:
         self.runs: dict[UUID, RunRow] = {}
         self.workers: dict[UUID, WorkerRow] = {}
         self.keys: dict[tuple[int, str], tuple[UUID, str | None]] = {}
+        self.blobs: dict[str, bytes] = {}
         self.slots: dict[tuple[int, str], dict[str, UUID]] = {}
 
     def run(self, project_id: int, run_id: UUID) -> RunRow:

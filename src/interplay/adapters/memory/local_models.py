@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from interplay.core.errors import InvalidInput, NotFound
+from interplay.core.models.tensors import Tensor, nested
 from interplay.ports.local_models import LocalModel, OnChunk
 
 _MODELS: Final = (
     LocalModel("smollm2-135m-instruct", "chat", "Says back what it was told.", "ready"),
     LocalModel("all-minilm-l6-v2", "embed", "Counts letters.", "ready"),
     LocalModel("minilm-maxsim", "rerank", "Counts shared words.", "ready"),
+    LocalModel("sums", "predict", "Adds up each row.", "ready"),
     LocalModel("zero-shot-minilm", "classify", "Prefers labels that the text holds.", "ready"),
 )
 
@@ -54,6 +56,18 @@ class MemoryLocalModels:
             raise InvalidInput(f"{model_id} needs labels.", where="labels")
         rows = [[1.0 + 9.0 * (label in text) for label in labels] for text in texts]
         return [{label: weight / sum(row) for label, weight in zip(labels, row, strict=True)} for row in rows]
+
+    async def describe(self, model_id: str) -> dict[str, Any]:
+        self._check(model_id, "predict")
+        taken = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+        return {"platform": "memory", "inputs": [taken], "outputs": [{**taken, "name": "y", "shape": [-1]}]}
+
+    async def infer(self, model_id: str, inputs: list[Tensor]) -> list[Tensor]:
+        self._check(model_id, "predict")
+        if [tensor.name for tensor in inputs] != ["x"]:
+            raise InvalidInput("The model has one input, x.", where="inputs")
+        rows = nested(inputs[0])
+        return [Tensor("y", [len(rows)], "FP32", [float(sum(row)) for row in rows])]
 
     async def unload_idle(self) -> list[str]:
         return []

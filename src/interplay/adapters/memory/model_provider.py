@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from interplay.core.failures import StepFailure
@@ -11,7 +12,9 @@ from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    Delta,
     EmbedAnswer,
+    PredictAnswer,
     RerankAnswer,
 )
 from interplay.ports.model_provider import OnDelta
@@ -49,7 +52,7 @@ class MemoryModelProvider:
         answer: ChatAnswer = self._next("chat", deployment, request)
         if on_delta is not None:
             for word in answer.text.split(" "):
-                on_delta(word)
+                on_delta(Delta(word))
         return answer
 
     async def embed(self, deployment: Deployment, texts: list[str]) -> EmbedAnswer:
@@ -62,6 +65,10 @@ class MemoryModelProvider:
 
     async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer:
         answer: ClassifyAnswer = self._next("classify", deployment, (text, labels))
+        return answer
+
+    async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:
+        answer: PredictAnswer = self._next("predict", deployment, dict(inputs))
         return answer
 
     async def close(self) -> None:

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+import msgspec
+
 from interplay.adapters.memory.ledger import MemoryLedger, RunRow, WorkerRow
-from interplay.core.runs.events import RunDied, encode_value
+from interplay.core.failures import OVERDUE
+from interplay.core.runs.events import RunDied, RunFailed, encode_value
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import (
@@ -21,7 +24,10 @@ from interplay.ports.run_queue import (
     Snapshot,
     Standing,
     StoredEvent,
+    ValueRefused,
 )
+
+_LAST_MOMENT = 2.0e11  # seconds since the epoch, either way: about what PostgreSQL can keep
 
 
 class MemoryRunQueue:
@@ -76,9 +82,20 @@ class MemoryRunQueue:
             row.fence += 1
         return [_claimed(row) for row in claimed]
 
+    async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
+        if not self._ledger.alive(worker_id):
+            return []
+        orphans = [row for run_id, row in self._owned(worker_id).items() if run_id not in known]
+        for row in orphans:
+            row.fence += 1
+            row.seq = row.journal[-1].seq if row.journal else row.seq
+        return [_claimed(row) for row in orphans]
+
     async def commit(self, worker_id: UUID, batch: CommitBatch, resend: bool = False) -> CommitAnswer:  # noqa: ARG002
         if not self._ledger.alive(worker_id):
             return CommitAnswer(False, frozenset())
+        if any(wait.due_at is not None and not abs(wait.due_at) < _LAST_MOMENT for wait in batch.waits):
+            raise ValueRefused("A time is out of the range that the ledger has.")
         now = self._clock.now()
         for new in batch.rows:
             row = self._ledger.runs[new.run_id]
@@ -161,9 +178,25 @@ class MemoryRunQueue:
             row.status, row.ready_at = RunStatus.QUEUED, 0.0
         return len(due)
 
+    async def end_overdue(self) -> tuple[UUID, ...]:
+        now = self._clock.now()
+        ended = []
+        for run_id, row in self._ledger.runs.items():
+            deadline = _deadline(row)
+            if row.status is RunStatus.QUEUED and deadline is not None and deadline <= now:
+                row.status, row.finished_at, row.fence = RunStatus.FAILED, now, row.fence + 1
+                row.error = encode_value({"failure": msgspec.to_builtins(OVERDUE), "step": None})
+                row.waits.clear()
+                self._ledger.write(row, RunFailed(OVERDUE))
+                ended.append(run_id)
+        return tuple(ended)
+
+
+def _deadline(row: RunRow) -> float | None:
+    return row.created_at + row.new.deadline if row.new.deadline is not None else None
+
 
 def _claimed(row: RunRow) -> ClaimedRun:
-    deadline = row.created_at + row.new.deadline if row.new.deadline is not None else None
     run = ClaimedRun(
         row.new.run_id,
         row.new.project_id,
@@ -174,7 +207,7 @@ def _claimed(row: RunRow) -> ClaimedRun:
         row.new.flow_version,
         row.new.input,
         row.created_at,
-        deadline,
+        _deadline(row),
         row.cancel_at is not None,
         row.takeovers,
     )

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from interplay.adapters.memory.ledger import MemoryLedger, RunRow
 from interplay.core.errors import Conflict, IdempotencyConflict, NotFound
+from interplay.core.ids import ids_between, only_run
 from interplay.core.runs.events import RunCancelled, RunRedriven
-from interplay.core.runs.signals import Signal
+from interplay.core.runs.signals import DECISIONS, MOST_SIGNALS, Signal, too_many
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import StoredEvent
-from interplay.ports.run_store import BatchCounts, CreatedRun, NewRun, RunFilter, RunRecord, Waiting
+from interplay.ports.run_store import (
+    BatchCounts,
+    BatchSummary,
+    CreatedRun,
+    LeftSignal,
+    NewRun,
+    RequestKey,
+    RunFilter,
+    RunRecord,
+    Waiting,
+    WaitPlace,
+)
 
 _UNHELD = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.DEAD)
 
@@ -21,33 +34,49 @@ class MemoryRunStore:
     def __init__(self, ledger: MemoryLedger) -> None:
         self._ledger = ledger
 
-    async def create(self, runs: Sequence[NewRun]) -> list[CreatedRun]:
+    async def create(self, runs: Sequence[NewRun], whole: RequestKey | None = None) -> list[CreatedRun]:
         for run in runs:
-            self._check_key(run)
-        return [self._create(run) for run in runs]
+            if run.idempotency_key is not None:
+                self._check_key(run.project_id, run.idempotency_key, run.request_digest)
+        if whole is not None:
+            self._check_key(whole.project_id, whole.key, whole.digest)
+        made = [self._create(run) for run in runs]
+        if whole is not None and made:
+            self._ledger.keys.setdefault((whole.project_id, whole.key), (made[0].run_id, whole.digest))
+        return made
 
-    def _check_key(self, run: NewRun) -> None:
-        known = self._ledger.keys.get((run.project_id, run.idempotency_key or ""))
-        if run.idempotency_key is not None and known is not None and known[1] != run.request_digest:
+    def _check_key(self, project_id: int, key: str, digest: str | None) -> None:
+        known = self._ledger.keys.get((project_id, key))
+        if known is not None and known[1] != digest:
             raise IdempotencyConflict(
-                f"The idempotency key {run.idempotency_key!r} was used for another request.", where="Idempotency-Key"
+                f"The idempotency key {key!r} was used for another request.", where="Idempotency-Key"
             )
 
     def _create(self, run: NewRun) -> CreatedRun:
         if run.idempotency_key is not None:
             key = (run.project_id, run.idempotency_key)
             if key in self._ledger.keys:
-                return CreatedRun(self._ledger.keys[key][0], False)
+                return CreatedRun(self._ledger.keys[key][0], None)
             self._ledger.keys[key] = (run.run_id, run.request_digest)
+        for old, new in run.blobs:
+            if old not in self._ledger.blobs:
+                raise NotFound("A large value of the run is not kept any more.", where=str(run.forked_from))
+            self._ledger.blobs[new] = self._ledger.blobs[old]
         now = self._ledger.clock.now()
         row = RunRow(run, len(self._ledger.runs), now, run.queue, seq=len(run.journal))
         for seq, (kind, step_key, attempt, body) in enumerate(run.journal, 1):
             row.journal.append(StoredEvent(seq, kind, step_key, attempt, 0, body, now))
         self._ledger.runs[run.run_id] = row
-        return CreatedRun(run.run_id, True)
+        return CreatedRun(run.run_id, _record(row))
 
     async def get(self, project_id: int, run_id: UUID) -> RunRecord:
         return _record(self._ledger.run(project_id, run_id))
+
+    async def find(self, project_id: int, beginning: str) -> UUID:
+        low, high = ids_between(beginning)
+        rows = [row for row in self._ledger.runs.values() if row.new.project_id == project_id]
+        found = sorted((row.new.run_id for row in rows if low <= row.new.run_id <= high), reverse=True)
+        return only_run(beginning, found[:4])
 
     async def page(self, project_id: int, wanted: RunFilter, limit: int, before: UUID | None = None) -> list[RunRecord]:
         rows = [row for row in self._ledger.runs.values() if row.new.project_id == project_id and _fits(row, wanted)]
@@ -69,17 +98,19 @@ class MemoryRunStore:
             self._ledger.write(row, RunCancelled(reason))
         return _record(row)
 
-    async def signal(self, project_id: int, run_id: UUID, signal_id: UUID, name: str, body: bytes) -> bool:
+    async def signal(self, project_id: int, run_id: UUID, signal_id: UUID, name: str, body: bytes) -> LeftSignal:
         row = self._ledger.run(project_id, run_id)
         if any(signal.signal_id == signal_id for signal in row.signals):
-            return False
+            return LeftSignal(False)
         if row.status.ended:
             raise Conflict(f"The run is {row.status.name.lower()}.", where=str(run_id))
+        if row.sig >= MOST_SIGNALS and not name.startswith(DECISIONS):
+            raise Conflict(too_many(), where=str(run_id))
         row.signals.append(Signal(signal_id, name, body, self._ledger.clock.now()))
         row.sig += 1
         if row.status is RunStatus.WAITING:
             row.status, row.ready_at = RunStatus.QUEUED, 0.0
-        return True
+        return LeftSignal(True, row.worker_id, row.queue)
 
     async def signals(self, project_id: int, run_id: UUID) -> list[tuple[UUID, str, bytes, float]]:
         row = self._ledger.run(project_id, run_id)
@@ -94,14 +125,22 @@ class MemoryRunStore:
         self._ledger.write(row, RunRedriven(by))
         return _record(row)
 
-    async def waiting(self, project_id: int, what: str | None, limit: int, run_id: UUID | None = None) -> list[Waiting]:
+    async def waiting(
+        self,
+        project_id: int,
+        what: str | None,
+        limit: int,
+        run_id: UUID | None = None,
+        after: WaitPlace | None = None,
+    ) -> list[Waiting]:
         found = [
             Waiting(w.run_id, row.new.flow_name, w.step_key, w.what, w.name, w.due_at, since, w.body)
             for row in self._ledger.runs.values()
             for w, since in row.waits.values()
             if row.new.project_id == project_id and what in (None, w.what) and run_id in (None, w.run_id)
         ]
-        return sorted(found, key=lambda w: (w.due_at is None, w.due_at, w.run_id, w.step_key))[:limit]
+        ordered = sorted(found, key=lambda waiting: _order(waiting.place))
+        return [waiting for waiting in ordered if after is None or _order(waiting.place) > _order(after)][:limit]
 
     async def batch(self, project_id: int, batch_id: UUID) -> BatchCounts:
         rows = [r for r in self._ledger.runs.values() if (r.new.project_id, r.new.batch_id) == (project_id, batch_id)]
@@ -112,6 +151,19 @@ class MemoryRunStore:
             counts[row.status] = counts.get(row.status, 0) + 1
         return BatchCounts(batch_id, len(rows), counts)
 
+    async def batches(
+        self, project_id: int, limit: int, before: tuple[float, UUID] | None = None
+    ) -> list[BatchSummary]:
+        first: dict[UUID, RunRow] = {}
+        for row in sorted(self._ledger.runs.values(), key=lambda row: (row.created_at, row.order)):
+            if row.new.project_id == project_id and row.new.batch_id is not None:
+                first.setdefault(row.new.batch_id, row)
+        places = sorted(((row.created_at, batch_id) for batch_id, row in first.items()), reverse=True)
+        return [
+            BatchSummary(await self.batch(project_id, batch_id), first[batch_id].new.flow_name, created_at)
+            for created_at, batch_id in [place for place in places if before is None or place < before][:limit]
+        ]
+
     async def statistics(self) -> dict[str, Any]:
         counts: dict[str, int] = {}
         for row in self._ledger.runs.values():
@@ -119,6 +171,11 @@ class MemoryRunStore:
             counts[name] = counts.get(name, 0) + 1
         workers = [{"worker_id": str(w), "pool": row.pool} for w, row in self._ledger.workers.items()]
         return {"runs": counts, "oldest_queued_seconds": None, "workers": workers, "tables": {}}
+
+
+def _order(place: WaitPlace) -> tuple[float, UUID, str]:
+    due_at, run_id, step_key = place
+    return (math.inf if due_at is None else due_at), run_id, step_key
 
 
 def _fits(row: RunRow, wanted: RunFilter) -> bool:

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
 from interplay.core.failures import StepFailure
-
-_BY_STATUS = {
-    400: "bad_request",
-    401: "unauthorized",
-    403: "unauthorized",
-    404: "not_found",
-    408: "timeout",
-    409: "unavailable",
-    413: "context_too_long",
-    422: "bad_request",
-    425: "unavailable",
-    429: "rate_limited",
-    504: "timeout",
-}
-_TOO_LONG = ("context_length_exceeded", "context length", "maximum context", "too many tokens")
-_FILTERED = ("content_filter", "content_policy", "content management policy")
+from interplay.core.models.refusals import code_of, seconds_of
 
 
 def refused(status: int, headers: httpx.Headers, body: bytes, who: str) -> StepFailure:
     """The failure for an answer with an error status."""
     code, message = _read(body)
-    kind = _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad_request")
-    text = f"{code} {message}".lower()
-    if kind == "bad_request" and any(sign in text for sign in _TOO_LONG):
-        kind = "context_too_long"
-    elif kind == "bad_request" and any(sign in text for sign in _FILTERED):
-        kind = "content_filtered"
+    kind = code_of(status, f"{code} {message}")
     detail = f"{who} answered {status}: {message or 'no reason given'}"
     return StepFailure(kind, detail[:1000], retry_after=retry_after(headers))
 
@@ -56,16 +35,7 @@ def _read(body: bytes) -> tuple[str, str]:
 def retry_after(headers: httpx.Headers) -> float | None:
     """Seconds, from a number or a date."""
     value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+    return seconds_of(value.encode("latin-1", "replace") if value is not None else None, time.time())
 
 
 def transport(error: httpx.HTTPError, who: str) -> StepFailure:

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 import httpx
+import msgspec
 
 from interplay.adapters.openai_http.errors import malformed, refused, transport
-from interplay.adapters.openai_http.shapes import chat_answer, chat_body, token_logprobs, usage_of
+from interplay.adapters.openai_http.shapes import chat_answer, chat_body, token_entries, usage_of
 from interplay.adapters.openai_http.stream import StreamedChat
+from interplay.core.errors import InvalidInput
 from interplay.core.failures import StepFailure
+from interplay.core.models.accepting import reference
 from interplay.core.models.registry import Connection, Deployment
 from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
     EmbedAnswer,
+    PredictAnswer,
     RerankAnswer,
 )
 from interplay.core.models.sse import EventScanner, EventTooLarge
+from interplay.core.models.tensors import Tensor, check, nested, to_tensor
 from interplay.ports.model_provider import OnDelta
 from interplay.ports.secret_store import SecretStore
 
+T = TypeVar("T")
 _CONNECT = 5.0  # seconds
 _MOST_CONNECTIONS = 256
-_SECRET = "secret://"
 
 
 class OpenAIProvider:
@@ -38,6 +44,7 @@ class OpenAIProvider:
 
     def __init__(self, connection: Connection, base_url: str, headers: dict[str, str]) -> None:
         self._who = connection.name
+        self._root = base_url.rstrip("/").removesuffix("/v1").removesuffix("/v2")
         self._client = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
             headers={**connection.headers, **headers},
@@ -73,7 +80,7 @@ class OpenAIProvider:
         choice = choices[0]
         finish = choice.get("finish_reason") or "stop"
         usage = usage_of(data.get("usage"), deployment.price)
-        return chat_answer(choice["message"], finish, usage, token_logprobs(choice), request.schema)
+        return chat_answer(choice["message"], finish, usage, token_entries(choice), request.schema)
 
     async def _stream(
         self,
@@ -84,16 +91,20 @@ class OpenAIProvider:
         idle: float | None,
     ) -> None:
         scanner, content = EventScanner(), False
+        began = asyncio.get_running_loop().time()
         try:
-            async with self._client.stream("POST", "chat/completions", json=body, headers=headers) as response:
+            async with contextlib.AsyncExitStack() as stack:
+                asked = self._client.stream("POST", "chat/completions", json=body, headers=headers)
+                response = await _within(stack.enter_async_context(asked), first_token, self._who, False)
                 if response.status_code >= 400:
                     raise refused(response.status_code, response.headers, await response.aread(), self._who)
                 if "text/event-stream" not in response.headers.get("content-type", ""):
                     raise malformed(self._who, await response.aread())
                 chunks = response.aiter_bytes()
                 while not streamed.done:
-                    limit = idle if content else first_token
-                    chunk = await _within(chunks, limit, self._who, content)
+                    spent = asyncio.get_running_loop().time() - began
+                    left = None if first_token is None else max(0.0, first_token - spent)
+                    chunk = await _within(anext(chunks, None), idle if content else left, self._who, content)
                     if chunk is None:
                         return
                     for data in scanner.feed(chunk):
@@ -155,17 +166,29 @@ class OpenAIProvider:
             raise malformed(self._who, data) from None
         return ClassifyAnswer(label, scores, confidence, usage_of(data.get("usage"), deployment.price))
 
+    async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:
+        """By the Open Inference Protocol v2, whose paths lie beside `/v1`."""
+        try:
+            tensors = [msgspec.to_builtins(to_tensor(name, value)) for name, value in inputs.items()]
+        except InvalidInput as wrong:
+            raise StepFailure("bad_request", wrong.detail, where=wrong.where, advice=wrong.advice) from None
+        path = f"{self._root}/v2/models/{quote(deployment.model, safe='')}/infer"
+        data = await self._post(path, {"inputs": tensors})
+        try:
+            outputs = [check(msgspec.convert(one, Tensor)) for one in data["outputs"]]
+        except (KeyError, TypeError, msgspec.ValidationError, InvalidInput):
+            raise malformed(self._who, data) from None
+        return PredictAnswer({one.name: nested(one) for one in outputs}, usage_of({}, None))
 
-async def _within(chunks: AsyncIterator[bytes], limit: float | None, who: str, begun: bool) -> bytes | None:
-    """The next chunk; None at the end of the stream."""
+
+async def _within(work: Awaitable[T], limit: float | None, who: str, begun: bool) -> T:
+    """What is awaited, or StepFailure (`timeout`) when it takes too long."""
     try:
         async with asyncio.timeout(limit):
-            return await anext(chunks)
-    except StopAsyncIteration:
-        return None
+            return await work
     except TimeoutError:
         what = "went silent in the middle of its answer" if begun else "did not begin to answer"
-        raise StepFailure("timeout", f"{who} {what} within {limit:g} s.") from None
+        raise StepFailure("timeout", f"{who} {what} in time.") from None
 
 
 def _vector(raw: Any, who: str) -> list[float]:
@@ -180,36 +203,40 @@ def _vector(raw: Any, who: str) -> list[float]:
 class OpenAIProviders:
     """Providers by connection, kept while the connection stays as it is.
 
-    `local_server` starts our own model server at first need and gives its address.
+    `local_server` starts our own model server at first need and gives its address. `guarded` raises StepFailure for
+    an address that may not be reached; our own server's is not asked about.
     """
 
     def __init__(
         self,
         secrets: SecretStore,
         local_server: Callable[[], Awaitable[str]],
+        guarded: Callable[[str], Awaitable[None]],
     ) -> None:
         self._secrets = secrets
         self._local_server = local_server
+        self._guarded = guarded
         self._kept: dict[tuple[int, str], tuple[Connection, str, OpenAIProvider]] = {}
 
     async def of(self, project_id: int, connection: Connection) -> OpenAIProvider:
-        """Raises StepFailure (`unavailable`, `unauthorized`, `bad_request`) when it cannot be made."""
+        """Raises StepFailure (`unavailable`, `unauthorized`, `bad_request`, `egress_refused`) when there is none."""
         base_url = await self._address(connection)
         key = (project_id, connection.name)
         kept = self._kept.get(key)
         if kept is not None and kept[:2] == (connection, base_url):
             return kept[2]
-        headers: dict[str, str] = {}
+        headers = {name: await self._revealed(project_id, value) for name, value in connection.headers.items()}
         if connection.api_key is not None:
-            value = connection.api_key
-            if value.startswith(_SECRET):
-                value = await self._secrets.reveal(project_id, value.removeprefix(_SECRET))
-            headers["Authorization"] = f"Bearer {value}"
+            headers["Authorization"] = f"Bearer {await self._revealed(project_id, connection.api_key)}"
         provider = OpenAIProvider(connection, base_url, headers)
         self._kept[key] = (connection, base_url, provider)
         if kept is not None:
             await kept[2].close()
         return provider
+
+    async def _revealed(self, project_id: int, value: str) -> str:
+        found = reference(value)
+        return found[0] + await self._secrets.reveal(project_id, found[1]) if found is not None else value
 
     async def _address(self, connection: Connection) -> str:
         if connection.kind == "local" and connection.base_url is None:
@@ -221,6 +248,7 @@ class OpenAIProviders:
                 f"The connection {connection.name!r} has no usable address: {connection.base_url!r}.",
                 advice="Give it a base_url such as https://api.example.com/v1.",
             )
+        await self._guarded(str(connection.base_url))
         return str(connection.base_url)
 
     async def close(self) -> None:

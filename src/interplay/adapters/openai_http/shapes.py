@@ -7,13 +7,18 @@ import math
 from typing import Any
 
 import jsonschema
+import msgspec
 
 from interplay.core.failures import StepFailure
+from interplay.core.models.pricing import cost, raw_usage
 from interplay.core.models.registry import Deployment, Price
 from interplay.core.models.requests import ChatAnswer, ChatRequest
 from interplay.core.models.usage import Usage
 
-_PASSED = ("temperature", "top_p", "max_tokens", "seed", "stop", "tools", "tool_choice")
+_PASSED = (
+    "temperature", "top_p", "max_tokens", "seed", "stop", "tools", "tool_choice", "top_logprobs", "presence_penalty",
+    "frequency_penalty", "parallel_tool_calls", "reasoning_effort", "user",
+)  # fmt: skip
 
 
 def chat_body(deployment: Deployment, request: ChatRequest, stream: bool) -> dict[str, Any]:
@@ -22,6 +27,8 @@ def chat_body(deployment: Deployment, request: ChatRequest, stream: bool) -> dic
     if request.schema is not None:
         wanted = {"name": "answer", "schema": request.schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    elif request.json:
+        body["response_format"] = {"type": "json_object"}
     if request.logprobs:
         body["logprobs"] = True
     if stream:
@@ -31,29 +38,27 @@ def chat_body(deployment: Deployment, request: ChatRequest, stream: bool) -> dic
 
 def usage_of(raw: Any, price: Price | None) -> Usage:
     """Counts as the upstream gives them; money only where a price is known."""
-    raw = raw if isinstance(raw, dict) else {}
-    taken, given = int(raw.get("prompt_tokens") or 0), int(raw.get("completion_tokens") or 0)
-    details = raw.get("prompt_tokens_details")
-    cached = int(details.get("cached_tokens") or 0) if isinstance(details, dict) else 0
-    usd = None
-    if price is not None and raw:
-        fresh = taken - cached
-        rate = price.cached if price.cached is not None else price.input
-        usd = (fresh * price.input + cached * rate + given * price.output) / 1e6
-    return Usage(taken, given, cached, 1, usd)
+    usage = raw_usage(raw)
+    return msgspec.structs.replace(usage, usd=cost(usage, price)) if isinstance(raw, dict) and raw else usage
 
 
-def chat_answer(message: dict[str, Any], finish: str, usage: Usage, logprobs: list[float], schema: Any) -> ChatAnswer:
+def chat_answer(
+    message: dict[str, Any], finish: str, usage: Usage, logprobs: list[dict[str, Any]], schema: Any
+) -> ChatAnswer:
     """The whole answer, checked against its schema. Raises StepFailure (`invalid_output`, `content_filtered`)."""
     text = message.get("content") or ""
     if finish == "content_filter":
         raise StepFailure("content_filtered", "The model's answer was filtered.")
-    confidence = math.exp(math.fsum(logprobs) / len(logprobs)) if logprobs else None
-    data = _checked(text, schema, finish) if schema is not None and not message.get("tool_calls") else None
-    return ChatAnswer(text, data, message.get("tool_calls") or [], finish, usage, confidence)
+    numbers = [float(entry["logprob"]) for entry in logprobs]
+    confidence = math.exp(math.fsum(numbers) / len(numbers)) if numbers else None
+    data = checked_json(text, schema, finish) if schema is not None and not message.get("tool_calls") else None
+    thought = message.get("reasoning_content") or message.get("reasoning") or ""
+    thought = thought if isinstance(thought, str) else ""
+    return ChatAnswer(text, data, message.get("tool_calls") or [], finish, usage, confidence, thought, logprobs)
 
 
-def _checked(text: str, schema: Any, finish: str) -> Any:
+def checked_json(text: str, schema: Any, finish: str) -> Any:
+    """The JSON of an answer. Raises StepFailure (`invalid_output`, `bad_request`)."""
     try:
         data = json.loads(text)
     except ValueError:
@@ -71,9 +76,10 @@ def _checked(text: str, schema: Any, finish: str) -> Any:
     return data
 
 
-def token_logprobs(choice: dict[str, Any]) -> list[float]:
+def token_entries(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    """OpenAI's log probabilities, one entry a token."""
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     if not isinstance(content, list):
         return []
-    return [float(token["logprob"]) for token in content if isinstance(token, dict) and "logprob" in token]
+    return [token for token in content if isinstance(token, dict) and isinstance(token.get("logprob"), int | float)]

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from interplay.adapters.openai_http.errors import malformed
-from interplay.adapters.openai_http.shapes import token_logprobs
+from interplay.adapters.openai_http.shapes import token_entries
 from interplay.core.failures import StepFailure
+from interplay.core.models.requests import Delta, ToolPiece
 from interplay.ports.model_provider import OnDelta
 
 
@@ -18,8 +19,9 @@ class StreamedChat:
         self._who = who
         self._on_delta = on_delta
         self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._tools: dict[int, dict[str, Any]] = {}
-        self.logprobs: list[float] = []
+        self.logprobs: list[dict[str, Any]] = []
         self.finish: str | None = None
         self.usage: Any = None
         self.done = False
@@ -48,28 +50,35 @@ class StreamedChat:
     def _choice(self, choice: dict[str, Any]) -> bool:
         delta = choice.get("delta") or {}
         self.finish = choice.get("finish_reason") or self.finish
-        self.logprobs += token_logprobs(choice)
-        for call in delta.get("tool_calls") or ():
-            self._tool(call)
-        text = delta.get("content")
-        if text:
-            self._texts.append(text)
-            self._on_delta(text)
-        return bool(text or delta.get("tool_calls"))
+        entries = token_entries(choice)
+        self.logprobs += entries
+        pieces = tuple(self._tool(call) for call in delta.get("tool_calls") or ())
+        text = delta.get("content") or ""
+        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        thought = thought if isinstance(thought, str) else ""
+        self._texts.append(text)
+        self._thoughts.append(thought)
+        if text or pieces or thought:
+            self._on_delta(Delta(text, pieces, thought, tuple(entries)))
+        return bool(text or pieces or thought)
 
-    def _tool(self, call: dict[str, Any]) -> None:
-        known = self._tools.setdefault(
-            int(call.get("index", 0)), {"type": "function", "function": {"name": "", "arguments": ""}}
-        )
+    def _tool(self, call: dict[str, Any]) -> ToolPiece:
+        index = int(call.get("index", 0))
+        known = self._tools.setdefault(index, {"type": "function", "function": {"name": "", "arguments": ""}})
         if call.get("id"):
             known["id"] = call["id"]
         function = call.get("function") or {}
         known["function"]["name"] += function.get("name") or ""
         known["function"]["arguments"] += function.get("arguments") or ""
+        return ToolPiece(index, call.get("id"), function.get("name") or "", function.get("arguments") or "")
 
     def message(self) -> dict[str, Any]:
         """Raises StepFailure when the stream ended before the answer did."""
         if self.finish is None:
             got = len("".join(self._texts))
             raise StepFailure("unavailable", f"{self._who} ended the stream before the answer ({got} characters came).")
-        return {"content": "".join(self._texts), "tool_calls": [self._tools[i] for i in sorted(self._tools)]}
+        return {
+            "content": "".join(self._texts),
+            "tool_calls": [self._tools[i] for i in sorted(self._tools)],
+            "reasoning_content": "".join(self._thoughts),
+        }

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from interplay.core.errors import Unavailable
+from interplay.core.errors import InvalidInput, Unavailable
 
 GONE: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 # The plan that is right for a handful of keys among millions, whatever the statistics say at the moment.
@@ -22,6 +22,21 @@ ENGINE_SETTINGS: Final = {
 }
 
 
+# Errors with these classes of SQLSTATE speak of the moment or of the whole ledger (connections, transactions,
+# resources, locks, the schema, the operator, the system), so the same statement may work later. So may one that
+# met a shelf that is missing (the only check there is) or rows that are there already. All others are about a value.
+_MOMENTARY: Final = frozenset({"08", "25", "40", "42", "53", "55", "57", "58"})
+_MENDABLE: Final = (asyncpg.CheckViolationError, asyncpg.UniqueViolationError)
+
+
+def refuses_a_value(error: BaseException) -> bool:
+    """Whether a statement with the same values will be refused again, however often it is sent."""
+    if isinstance(error, asyncpg.PostgresError):
+        code = str(error.sqlstate or "")
+        return code[:2] not in _MOMENTARY and not isinstance(error, _MENDABLE)
+    return isinstance(error, ValueError | TypeError | OverflowError) and not isinstance(error, asyncpg.InterfaceError)
+
+
 @contextlib.asynccontextmanager
 async def translated() -> AsyncIterator[None]:
     """Turns what the driver raises when the database is away into Unavailable."""
@@ -31,11 +46,25 @@ async def translated() -> AsyncIterator[None]:
         raise Unavailable(
             f"The database has no Interplay schema: {missing}.", advice="Run `interplay migrate`.", retry_after=5.0
         ) from missing
+    except asyncpg.DataError as wrong:
+        raise InvalidInput(
+            f"A value cannot be kept: {_words(wrong)}.", advice="Texts may not hold the character NUL."
+        ) from wrong
+    except asyncpg.ProgramLimitExceededError as large:
+        raise InvalidInput(
+            f"A value cannot be kept: {_words(large)}.", advice="A name or a key is too long."
+        ) from large
     except GONE as away:
         raise Unavailable(f"The database does not answer: {_words(away)}.", retry_after=1.0) from away
 
 
 def _words(error: BaseException) -> str:
+    """The server's own words, or the system's. What the driver says of its own state is told in ours; what it says
+    of an address or a value (ValueError) is its to say."""
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(error, ValueError):
+        return "the connection to it broke off"
     text = str(error).strip().split("\n", 1)[0].rstrip(".")
     return text or type(error).__name__
 

@@ -20,15 +20,26 @@ select (select count(*) from r)::int as alive,
   array(select sig from run where worker_id = $1 and status = 1 and sig > 0 order by run_id) as sigs"""
 
 
+_CLAIMED: Final = """r.run_id, r.project_id, r.fence, r.shelf, r.seq, r.sig, r.flow_version, r.input,
+  extract(epoch from r.created_at)::float8 as created_at, extract(epoch from r.deadline_at)::float8 as deadline_at,
+  r.cancel_at is not null as cancel_requested, r.takeovers, r.forked_from, r.vt, r.priority"""
+
+
 def claim(limit: int) -> str:
     """The limit is a literal: with a parameter a generic plan sorts all that is queued."""
     return f"""with {_ME},
 c as (select run_id from run, me where status = 0 and queue = $2 and ready_at <= now() and vt >= $3::bigint
   order by priority desc, vt limit {limit} for update of run skip locked)
 update run r set status = 1, worker_id = $1, fence = r.fence + 1 from c where r.run_id = c.run_id
-returning r.run_id, r.project_id, r.fence, r.shelf, r.seq, r.sig, r.flow_version, r.input,
-  extract(epoch from r.created_at)::float8 as created_at, extract(epoch from r.deadline_at)::float8 as deadline_at,
-  r.cancel_at is not null as cancel_requested, r.takeovers, r.forked_from, r.vt, r.priority"""
+returning {_CLAIMED}"""
+
+
+# The fence rises, so that a claim that nobody heard of can end nothing, whoever believes in it.
+ADOPT: Final = f"""with {_ME}
+update run r set fence = r.fence + 1,
+  seq = coalesce((select max(j.seq) from journal j where j.shelf = r.shelf and j.run_id = r.run_id), r.seq)
+from me where r.worker_id = $1 and r.status = 1 and not (r.run_id = any($2::uuid[]))
+returning {_CLAIMED}"""
 
 
 def commit(*, changes: bool, waits: bool, waits_over: bool, resend: bool) -> str:
@@ -123,3 +134,13 @@ where worker_id = $1 and status = 1 returning run_id"""
 WAKE_DUE: Final = """update run set status = 0, ready_at = now() where run_id in (select run_id from run
   where status = 2 and ready_at <= clock_timestamp() order by ready_at limit 1000 for update skip locked)
 returning run_id"""
+
+# A run that nobody holds ends here and now, as a cancel ends it: one event, the last, under a fence of its own.
+END_OVERDUE: Final = """with o as materialized (select run_id from run
+  where status = 0 and deadline_at <= clock_timestamp() limit 500 for update skip locked),
+u as (update run r set status = 4, fence = fence + 1, seq = seq + 1, error = $1, finished_at = clock_timestamp()
+  from o where r.run_id = o.run_id returning r.run_id, r.shelf, r.seq, r.fence),
+j as (insert into journal(shelf, run_id, seq, kind, step_key, attempt, fence, body, at)
+  select shelf, run_id, seq, $2::smallint, null, 0, fence, $3, clock_timestamp() from u),
+w as (delete from wait using u where wait.run_id = u.run_id)
+select run_id from u"""

@@ -5,15 +5,19 @@ Off, they cost one comparison. A test names a point and what happens there; prod
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Final
 
 from interplay.core.errors import SetupError
 
+_LOG: Final = logging.getLogger("interplay.failpoints")
 Action = Callable[[], Awaitable[None]]
+BLOCKED: Final = 3.0  # seconds
 
 
 class Failpoint(Enum):
@@ -31,6 +35,8 @@ class Failpoint(Enum):
     SNAPSHOT_AFTER = "snapshot-after"
     WAKE_BEFORE = "wake-before"
     WAKE_AFTER = "wake-after"
+    OVERDUE_BEFORE = "overdue-before"
+    OVERDUE_AFTER = "overdue-after"
     REAP_BETWEEN = "reap-between"
     REAP_AFTER = "reap-after"
     RETIRE_BETWEEN = "retire-between"
@@ -65,20 +71,30 @@ class Failpoints:
 NO_FAILPOINTS: Final = Failpoints()
 
 
+def _block() -> None:
+    _LOG.warning("the event loop is blocked for %g s", BLOCKED)
+    time.sleep(BLOCKED)
+
+
 def armed_from(text: str) -> Failpoints:
-    """`point:action[:skip]` from a setting; actions: `kill` (SIGKILL to this process), `stop` (SIGSTOP)."""
+    """`point:action[:skip]` from a setting; actions: `kill` (SIGKILL to this process), `stop` (SIGSTOP),
+    `block` (the event loop, for BLOCKED seconds)."""
     name, action, *rest = text.split(":")
-    signals = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-    if name not in {point.value for point in Failpoint} or action not in signals:
+    actions: dict[str, Callable[[], None]] = {
+        "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+        "block": _block,
+    }
+    if name not in {point.value for point in Failpoint} or action not in actions:
         points = ", ".join(point.value for point in Failpoint)
         raise SetupError(
             f"{text!r} is no failpoint.",
             where="INTERPLAY_FAILPOINT",
-            advice=f"point:kill or point:stop; points: {points}.",
+            advice=f"point:{'|'.join(actions)}; points: {points}.",
         )
 
     async def strike() -> None:
-        os.kill(os.getpid(), signals[action])
+        actions[action]()
 
     failpoints = Failpoints()
     failpoints.arm(Failpoint(name), strike, int(rest[0]) if rest else 0)

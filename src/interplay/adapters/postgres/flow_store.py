@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from interplay.adapters.postgres.connection import Database
 from interplay.core.errors import Conflict, NotFound
+from interplay.core.flows.canonical import versions_advice
 from interplay.ports.flow_store import FlowSummary, FlowVersion
 
 _PUT_FLOW: Final = """insert into flow(project_id, name, latest, about) values ($1, $2, $3, $4)
@@ -63,12 +64,12 @@ class PostgresFlowStore:
                 row = None
         if row is None:
             of = f" of {name!r}" if name else ""
-            raise NotFound(f"There is no version {version!r}{of}.", where="version", advice="A version is a hash.")
+            raise NotFound(f"There is no version {version!r}{of}.", where="version", advice=versions_advice(name))
         return _version(row)
 
     async def load(self, version: str) -> bytes:
         async with self._database.session() as connection:
-            ir = await connection.fetchval(_LOAD, bytes.fromhex(version))
+            ir = await connection.fetchval(_LOAD, bytes.fromhex(version)) if _is_hex(version) else None
         if ir is None:
             raise NotFound(f"There is no flow version {version[:12]}.", where="version")
         return bytes(ir)

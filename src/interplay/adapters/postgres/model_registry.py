@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +22,11 @@ _DELETE: Final = "delete from {noun} where project_id = $1 and name = $2 returni
 
 
 class PostgresModelRegistry:
-    def __init__(self, database: Database) -> None:
+    """`changed` is called after each commit."""
+
+    def __init__(self, database: Database, changed: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._changed = changed
         self._kept: dict[int, tuple[float, Registry]] = {}
 
     async def load(self, project_id: int) -> Registry:
@@ -70,6 +74,8 @@ class PostgresModelRegistry:
         async with self._database.session() as connection:
             changed = await connection.fetchval(_PUT.format(noun=noun), project_id, name, body)
         self._kept.pop(project_id, None)
+        if changed:
+            self._changed()
         return bool(changed)
 
     async def _delete(self, noun: str, project_id: int, name: str, known: Any) -> None:
@@ -77,6 +83,7 @@ class PostgresModelRegistry:
             if not await connection.fetchval(_DELETE.format(noun=noun), project_id, name):
                 raise NotFound.named(noun, name, known)
         self._kept.pop(project_id, None)
+        self._changed()
 
 
 def _read(row: Any, kind: type[Any]) -> Any:

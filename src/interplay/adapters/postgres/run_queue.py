@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from interplay.adapters.postgres import engine_sql as sql
-from interplay.adapters.postgres.connection import GONE, Database, Line, translated
+from interplay.adapters.postgres.connection import GONE, Database, Line, refuses_a_value, translated
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from interplay.core.errors import Unavailable
-from interplay.core.runs.events import EventKind, RunDied, encode_body, encode_value
+from interplay.core.failures import OVERDUE
+from interplay.core.runs.events import EventKind, RunDied, RunFailed, encode_body, encode_value
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import (
@@ -26,6 +29,7 @@ from interplay.ports.run_queue import (
     Snapshot,
     Standing,
     StoredEvent,
+    ValueRefused,
 )
 
 _LOOK_BACK = 10_000_000  # microseconds of virtual time below the low-water mark that a claim still reads
@@ -38,6 +42,7 @@ class PostgresRunQueue:
     def __init__(self, database: Database, failpoints: Failpoints = NO_FAILPOINTS) -> None:
         self._commits = Line(database)
         self._claims = Line(database)
+        self._looks = Line(database)  # at signals and standings: a flood of them holds up no commit and no claim
         self._renewals = Line(database)
         self._chores = Line(database, plan_cache_mode="auto", transaction_timeout="10000")
         self._database = database
@@ -46,7 +51,7 @@ class PostgresRunQueue:
         self._full_scan_at = 0.0
 
     async def close(self) -> None:
-        for line in (self._commits, self._claims, self._renewals, self._chores):
+        for line in (self._commits, self._claims, self._looks, self._renewals, self._chores):
             await line.close()
 
     async def register(self, worker_id: UUID, pool: str, capacity: int, lease: float) -> None:
@@ -77,6 +82,13 @@ class PostgresRunQueue:
             self._full_scan_at = min(self._full_scan_at, now + 0.1)
         return [_claimed(row) for row in sorted(rows, key=lambda row: (-row["priority"], row["vt"]))]
 
+    async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
+        try:
+            rows = await self._on(self._claims, sql.ADOPT, worker_id, list(known))
+        except Unavailable as away:
+            raise OutcomeUnknown(away.detail, retry_after=away.retry_after) from away
+        return [_claimed(row) for row in rows]
+
     async def commit(self, worker_id: UUID, batch: CommitBatch, resend: bool = False) -> CommitAnswer:
         statement = sql.commit(
             changes=bool(batch.changes), waits=bool(batch.waits), waits_over=bool(batch.waits_over), resend=resend
@@ -88,8 +100,10 @@ class PostgresRunQueue:
                 await self._failpoints.reach(Failpoint.COMMIT_BEFORE)
                 row = await prepared.fetchrow(worker_id, *arguments)
                 await self._failpoints.reach(Failpoint.COMMIT_AFTER)
-            except (*GONE, Unavailable) as away:
+            except (*GONE, Unavailable, ValueError, TypeError) as away:
                 self._commits.discard()
+                if refuses_a_value(away):
+                    raise ValueRefused(str(away)) from away
                 raise OutcomeUnknown(f"The answer to a commit got lost: {away}") from away
             except asyncio.CancelledError:
                 self._commits.discard()  # the statement may still be under way
@@ -97,7 +111,7 @@ class PostgresRunQueue:
         return CommitAnswer(bool(row["alive"]), frozenset(row["changed"] or ()))
 
     async def standing(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
-        rows = await self._on(self._commits, sql.STANDING, list(run_ids))
+        rows = await self._on(self._looks, sql.STANDING, list(run_ids))
         return {
             row["run_id"]: Standing(
                 row["run_id"],
@@ -122,7 +136,7 @@ class PostgresRunQueue:
 
     async def signals(self, run_ids: Sequence[UUID]) -> Mapping[UUID, tuple[Signal, ...]]:
         found: dict[UUID, list[Signal]] = {}
-        for row in await self._on(self._claims, sql.SIGNALS, list(run_ids)):
+        for row in await self._on(self._looks, sql.SIGNALS, list(run_ids)):
             found.setdefault(row["run_id"], []).append(Signal(row["signal_id"], row["name"], row["body"], row["at"]))
         return {run_id: tuple(signals) for run_id, signals in found.items()}
 
@@ -169,6 +183,13 @@ class PostgresRunQueue:
 
     async def wake_due(self, most: int) -> int:  # noqa: ARG002 - the statement's limit is a literal
         return len(await self._on(self._chores, sql.WAKE_DUE, point="wake"))
+
+    async def end_overdue(self) -> tuple[UUID, ...]:
+        ended = RunFailed(OVERDUE)
+        error = encode_value({"failure": msgspec.to_builtins(OVERDUE), "step": None})
+        body = encode_body(ended)
+        rows = await self._on(self._chores, sql.END_OVERDUE, error, int(ended.kind), body, point="overdue")
+        return tuple(row["run_id"] for row in rows)
 
     # ------------------------------------------------------------------ lines
 

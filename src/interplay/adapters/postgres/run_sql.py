@@ -25,15 +25,27 @@ select t.run_id, t.project_id, t.flow_name, t.flow_version, t.queue, 0, t.priori
   (extract(epoch from clock_timestamp()) * 1e6)::bigint + t.n, now(), now() + make_interval(secs => t.deadline),
   (extract(epoch from now()) / 86400)::int - $15, t.input, t.batch_id, t.forked_from, t.labels::jsonb, t.seq
 from t left join k on k.run_id = t.run_id where t.key is null or k.run_id is not null
-returning run_id, shelf"""
+returning run_id, shelf, extract(epoch from created_at)::float8 as created_at,
+  extract(epoch from deadline_at)::float8 as deadline_at"""
 
 KEYED: Final = "select key, run_id, digest from run_key where project_id = $1 and key = any($2::text[])"
+
+KEEP_KEY: Final = """insert into run_key(project_id, key, run_id, digest, expires_at)
+values ($1, $2, $3, $4, now() + interval '7 days') on conflict do nothing"""
 
 JOURNAL: Final = """insert into journal(shelf, run_id, seq, kind, step_key, attempt, fence, body, at)
 select $1, $2, t.q, t.k, t.s, t.a, 0, t.b, clock_timestamp()
 from unnest($3::int[], $4::smallint[], $5::text[], $6::smallint[], $7::bytea[]) t(q, k, s, a, b)"""
 
+# A run owns what its journal names, or the retention of another run would take it away.
+COPY_BLOBS: Final = """with c as (insert into blob_chunk(blob_id, n, run_id, data)
+  select t.new, c.n, $1, c.data from unnest($2::text[], $3::text[]) t(old, new) join blob_chunk c on c.blob_id = t.old
+  returning blob_id)
+select count(distinct blob_id) from c"""
+
 GET: Final = f"select {_RUN}, input, output, error from run where project_id = $1 and run_id = $2"
+
+FIND: Final = "select run_id from run where project_id = $1 and run_id between $2 and $3 order by run_id desc limit 4"
 
 PAGE: Final = f"""select {_RUN}, null::bytea as input, null::bytea as output, null::bytea as error from run
 where project_id = $1 and ($2::uuid is null or run_id < $2) and ($3::text is null or flow_name = $3)
@@ -61,6 +73,7 @@ select worker_id from u"""
 
 SIGNAL: Final = """with i as (insert into signal(signal_id, run_id, name, body)
   select $3, run_id, $4, $5 from run where project_id = $1 and run_id = $2 and status in (0, 1, 2)
+    and (sig < $6 or $4 like 'approval:%')
   on conflict do nothing returning run_id)
 update run r set sig = sig + 1, status = case when status = 2 then 0 else status end,
   ready_at = case when status = 2 then now() else ready_at end
@@ -79,9 +92,19 @@ select shelf, run_id, seq, $3::smallint, null, 0, fence, $4, clock_timestamp() f
 WAITING: Final = """select run_id, flow_name, step_key, what, name, extract(epoch from due_at)::float8 as due_at,
   extract(epoch from since)::float8 as since, body from wait
 where project_id = $1 and ($2::text is null or what = $2) and ($3::uuid is null or run_id = $3)
+  and ($6::uuid is null
+    or (coalesce(extract(epoch from due_at)::float8, 'infinity'), run_id, step_key) > ($5::float8, $6, $7::text))
 order by due_at nulls last, run_id, step_key limit $4"""
 
 BATCH: Final = "select status, count(*) as n from run where project_id = $1 and batch_id = $2 group by status"
+
+# Reads the index of all runs in batches: a batch has no row of its own.
+BATCHES: Final = """select batch_id, min(flow_name) as flow_name, extract(epoch from min(created_at))::float8 as created_at
+from run where project_id = $1 and batch_id is not null group by batch_id
+having $2::float8 is null or (extract(epoch from min(created_at))::float8, batch_id) < ($2, $3::uuid)
+order by min(created_at) desc, batch_id desc limit $4"""
+BATCH_COUNTS: Final = """select batch_id, status, count(*) as n from run
+where project_id = $1 and batch_id = any($2::uuid[]) group by batch_id, status"""
 
 RUNS_BY_STATUS: Final = "select status, count(*) as n from run group by status"
 OLDEST_QUEUED: Final = """select extract(epoch from clock_timestamp() - to_timestamp(min(vt) / 1e6))::float8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -12,10 +13,23 @@ from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoint, Failpoints
 from interplay.adapters.postgres.run_queue import stored_event
 from interplay.core.errors import Conflict, IdempotencyConflict, NotFound
+from interplay.core.ids import ids_between, only_run
 from interplay.core.runs.events import EventKind, RunCancelled, RunRedriven, encode_body
+from interplay.core.runs.signals import MOST_SIGNALS, too_many
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import StoredEvent
-from interplay.ports.run_store import BatchCounts, CreatedRun, NewRun, RunFilter, RunRecord, Waiting
+from interplay.ports.run_store import (
+    BatchCounts,
+    BatchSummary,
+    CreatedRun,
+    LeftSignal,
+    NewRun,
+    RequestKey,
+    RunFilter,
+    RunRecord,
+    Waiting,
+    WaitPlace,
+)
 
 
 class PostgresRunStore:
@@ -23,27 +37,43 @@ class PostgresRunStore:
         self._database = database
         self._failpoints = failpoints
 
-    async def create(self, runs: Sequence[NewRun]) -> list[CreatedRun]:
+    async def create(self, runs: Sequence[NewRun], whole: RequestKey | None = None) -> list[CreatedRun]:
         columns = _columns(runs)
-        if len(runs) == 1 and not runs[0].journal:
+        if len(runs) == 1 and not runs[0].journal and whole is None:
             async with self._database.session() as connection:
                 return await self._insert(connection, runs, columns)
         async with self._database.transaction() as connection:
-            return await self._insert(connection, runs, columns)
+            made = await self._insert(connection, runs, columns)
+            if whole is not None and made:
+                first = made[0].run_id
+                await connection.execute(sql.KEEP_KEY, whole.project_id, whole.key, first, whole.digest)
+                [row] = await connection.fetch(sql.KEYED, whole.project_id, [whole.key])
+                if row["digest"] != whole.digest:
+                    raise _used(whole.key, row["run_id"])
+            return made
 
     async def _insert(self, connection: Any, runs: Sequence[NewRun], columns: list[list[Any]]) -> list[CreatedRun]:
         await self._failpoints.reach(Failpoint.CREATE_BEFORE)
         rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY)
-        made = {row["run_id"]: row["shelf"] for row in rows}
+        made = {row["run_id"]: row for row in rows}
         for run in runs:
             if run.journal and run.run_id in made:
-                await connection.execute(sql.JOURNAL, made[run.run_id], run.run_id, *_journal(run))
+                await connection.execute(sql.JOURNAL, made[run.run_id]["shelf"], run.run_id, *_journal(run))
+                await self._copy_blobs(connection, run)
         known = await self._known(connection, [run for run in runs if run.run_id not in made])
         await self._failpoints.reach(Failpoint.CREATE_AFTER)
         return [
-            CreatedRun(run.run_id, True) if run.run_id in made else CreatedRun(known[run.idempotency_key or ""], False)
+            CreatedRun(run.run_id, run.written(row["created_at"], row["deadline_at"]))
+            if (row := made.get(run.run_id)) is not None
+            else CreatedRun(known[run.idempotency_key or ""], None)
             for run in runs
         ]
+
+    async def _copy_blobs(self, connection: Any, run: NewRun) -> None:
+        if run.blobs:
+            old, new = zip(*run.blobs, strict=True)
+            if await connection.fetchval(sql.COPY_BLOBS, run.run_id, list(old), list(new)) < len(new):
+                raise NotFound("A large value of the run is not kept any more.", where=str(run.forked_from))
 
     async def _known(self, connection: Any, runs: Sequence[NewRun]) -> dict[str, UUID]:
         """The runs that these keys made before. Raises IdempotencyConflict for another request's key."""
@@ -54,11 +84,7 @@ class PostgresRunStore:
         for run in runs:
             row = rows[run.idempotency_key]
             if row["digest"] != run.request_digest:
-                raise IdempotencyConflict(
-                    f"The idempotency key {run.idempotency_key!r} was used for another run.",
-                    where="Idempotency-Key",
-                    advice=f"Use a new key, or look at run {row['run_id']}.",
-                )
+                raise _used(run.idempotency_key, row["run_id"])
         return {key: row["run_id"] for key, row in rows.items()}
 
     async def get(self, project_id: int, run_id: UUID) -> RunRecord:
@@ -67,6 +93,11 @@ class PostgresRunStore:
         if row is None:
             raise _missing(run_id)
         return _record(row)
+
+    async def find(self, project_id: int, beginning: str) -> UUID:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(sql.FIND, project_id, *ids_between(beginning))
+        return only_run(beginning, [row["run_id"] for row in rows])
 
     async def page(self, project_id: int, wanted: RunFilter, limit: int, before: UUID | None = None) -> list[RunRecord]:
         async with self._database.session() as connection:
@@ -100,16 +131,18 @@ class PostgresRunStore:
             await self._failpoints.reach(Failpoint.CANCEL_AFTER)
         return await self.get(project_id, run_id)
 
-    async def signal(self, project_id: int, run_id: UUID, signal_id: UUID, name: str, body: bytes) -> bool:
+    async def signal(self, project_id: int, run_id: UUID, signal_id: UUID, name: str, body: bytes) -> LeftSignal:
         async with self._database.session() as connection:
             await self._failpoints.reach(Failpoint.SIGNAL_BEFORE)
-            row = await connection.fetchrow(sql.SIGNAL, project_id, run_id, signal_id, name, body)
+            row = await connection.fetchrow(sql.SIGNAL, project_id, run_id, signal_id, name, body, MOST_SIGNALS)
             await self._failpoints.reach(Failpoint.SIGNAL_AFTER)
             if row is not None:
-                return True
+                return LeftSignal(True, row["worker_id"], row["queue"])
             if await connection.fetchval(sql.SIGNAL_KNOWN, signal_id, run_id):
-                return False
+                return LeftSignal(False)
         record = await self.get(project_id, run_id)
+        if not record.status.ended:
+            raise Conflict(too_many(), where=str(run_id))
         raise Conflict(
             f"The run is {record.status.name.lower()}, so a signal can change nothing any more.", where=str(run_id)
         )
@@ -132,9 +165,18 @@ class PostgresRunStore:
             )
         return record
 
-    async def waiting(self, project_id: int, what: str | None, limit: int, run_id: UUID | None = None) -> list[Waiting]:
+    async def waiting(
+        self,
+        project_id: int,
+        what: str | None,
+        limit: int,
+        run_id: UUID | None = None,
+        after: WaitPlace | None = None,
+    ) -> list[Waiting]:
+        due_at, run, step = after or (None, None, None)
+        place = (math.inf if due_at is None else due_at, run, step)
         async with self._database.session() as connection:
-            rows = await connection.fetch(sql.WAITING, project_id, what, run_id, limit)
+            rows = await connection.fetch(sql.WAITING, project_id, what, run_id, limit, *place)
         return [Waiting(*row.values()) for row in rows]
 
     async def batch(self, project_id: int, batch_id: UUID) -> BatchCounts:
@@ -144,6 +186,25 @@ class PostgresRunStore:
             raise NotFound(f"There is no batch {batch_id}.", where="batch")
         counts = {RunStatus(row["status"]): row["n"] for row in rows}
         return BatchCounts(batch_id, sum(counts.values()), counts)
+
+    async def batches(
+        self, project_id: int, limit: int, before: tuple[float, UUID] | None = None
+    ) -> list[BatchSummary]:
+        async with self._database.session() as connection:
+            found = await connection.fetch(sql.BATCHES, project_id, *(before or (None, None)), limit)
+            rows = await connection.fetch(sql.BATCH_COUNTS, project_id, [row["batch_id"] for row in found])
+        counts: dict[UUID, dict[RunStatus, int]] = {}
+        for row in rows:
+            counts.setdefault(row["batch_id"], {})[RunStatus(row["status"])] = row["n"]
+        return [
+            BatchSummary(
+                BatchCounts(batch_id := row["batch_id"], sum(counts[batch_id].values()), counts[batch_id]),
+                row["flow_name"],
+                row["created_at"],
+            )
+            for row in found
+            if row["batch_id"] in counts
+        ]
 
     async def statistics(self) -> dict[str, Any]:
         async with self._database.session() as connection:
@@ -182,6 +243,14 @@ def _columns(runs: Sequence[NewRun]) -> list[list[Any]]:
 def _journal(run: NewRun) -> list[list[Any]]:
     rows = run.journal
     return [list(range(1, len(rows) + 1)), *([row[column] for row in rows] for column in range(4))]
+
+
+def _used(key: str | None, run_id: UUID) -> IdempotencyConflict:
+    return IdempotencyConflict(
+        f"The idempotency key {key!r} was used for another request.",
+        where="Idempotency-Key",
+        advice=f"Use a new key, or look at run {run_id}.",
+    )
 
 
 def _missing(run_id: UUID) -> NotFound:

@@ -1,4 +1,4 @@
-"""Bodies of requests to `/api/v1`. Answers are described by the OpenAPI document."""
+"""Bodies of requests to `/api/v1`. What it answers is in `answers`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     version: str | None = None
     priority: int = 0
     labels: dict[str, str] = {}
+
+
+class RouteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A call that is not made: `request` in OpenAI's shape, and what conditions and affinity may look at."""
+
+    request: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    key: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    user: str | None = None
 
 
 class _Body(BaseModel):
@@ -50,7 +60,7 @@ class DecisionBody(_Body):
 
 
 class BatchRow(_Body):
-    key: str
+    key: str = Field(max_length=512)
     inputs: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -95,8 +95,9 @@ class FlowBuilder(StepsBuilder):
 
     def build(self) -> Flow:
         """The IR. Raises InvalidFlow with what is wrong with its shape."""
-        data = {**self._head, "inputs": self._inputs, "steps": self.steps, "output": self._output}
-        parsed = parse_data({key: value for key, value in data.items() if value not in ({}, None) or key == "steps"})
+        inputs = {"inputs": self._inputs} if self._inputs else {}
+        output = {"output": self._output} if self._output is not None else {}
+        parsed = parse_data({**self._head, **inputs, "steps": self.steps, **output})
         if parsed.flow is None or parsed.problems:
             raise InvalidFlow(parsed.problems)
         return parsed.flow

@@ -64,7 +64,16 @@ def _canonical(value: Any, *, about: bool, kind: str, place: str) -> Any:
         elif place not in ("flow", "step") and not (place == "config" and name == "steps" and kind != "set"):
             inner = "data"
         made[name] = _canonical(value[name], about=about, kind=kind if inner != "data" else "", place=inner)
+    if place == "step":
+        _drop_defaults(made)
     return made
+
+
+def _drop_defaults(step: dict[str, Any]) -> None:
+    """A policy that says what holds anyway says nothing: `on_error: fail` is as if it were not there."""
+    policy = {name: value for name, value in step.pop("policy", {}).items() if value != {}}
+    if policy:
+        step["policy"] = policy
 
 
 def _revive(step: Step) -> Step:
@@ -74,3 +83,9 @@ def _revive(step: Step) -> Step:
         return step
     steps = {n: _revive(s if isinstance(s, Step) else msgspec.convert(s, Step)) for n, s in inner.items()}
     return msgspec.structs.replace(step, config={**step.config, "steps": steps})
+
+
+def versions_advice(name: str | None) -> str:
+    """What to do about a version that is not there."""
+    listed = f"`interplay flows versions {name}` lists them." if name else "`interplay flows list` shows what is there."
+    return f"A version is a hash, or a beginning of one of at least 6 characters; {listed}"

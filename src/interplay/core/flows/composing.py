@@ -1,4 +1,4 @@
-"""Compiling the kinds that are made of steps: map, loop, ensemble, cascade, race, flow."""
+"""Compiling the kinds that are made of steps: map, loop, ensemble, cascade, race, flow, agent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from interplay.core.flows.ir import Policy, Step
 from interplay.core.flows.kinds import KINDS, Kind, chat_result
 from interplay.core.flows.plan import (
+    AgentPlan,
     BranchesPlan,
     Composite,
     Evaluable,
@@ -68,6 +69,8 @@ def compile_composite(
         return _loop(compiler, config, path, names)
     if kind.name == "flow":
         return _flow(compiler, config, path, names)
+    if kind.name == "agent":
+        return _agent(compiler, kind, config, path, names)
     return _branches(compiler, kind, config, path, names)
 
 
@@ -291,6 +294,15 @@ def _branches_result(kind: str, body: ScopePlan, result: Type) -> Type:
     if all(plan.kind == "chat" for plan in body.steps.values()) and result.fields is not None:
         own = {**result.fields, **own}
     return object_of(**own)
+
+
+def _agent(
+    compiler: FlowCompiler, kind: Kind, config: Mapping[str, Any], path: Path, names: Mapping[str, Type]
+) -> Compiled:
+    asked = {name: value for name, value in config.items() if name != "max_turns"}
+    values = compiler.leaf(kind, asked, path, names, {})
+    turns = config.get("max_turns")
+    return AgentPlan(turns if isinstance(turns, int) else 10), values, kind.gives(config, {})
 
 
 def _flow(compiler: FlowCompiler, config: Mapping[str, Any], path: Path, names: Mapping[str, Type]) -> Compiled:

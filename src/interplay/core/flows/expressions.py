@@ -5,8 +5,9 @@ type: types are checked field by field, and only what is named is handed over wh
 missing is left out, so that `||`, `&&` and `?:` can do without it. `first()` is worked out before.
 
 Bounds: 8,000 characters, 32 levels of nesting, 10,000 iterations. The binding does not bound how large
-strings and lists grow and builds a list anew for each of its items, so the work is estimated from the data
-at hand before each evaluation; `list.map(x, …)` and `list.filter(x, …)` on their own are walked by us.
+strings and lists grow, builds a list anew for each of its items, and walks whatever a turn names in each
+turn, so the work is estimated from the data at hand before each evaluation; `list.map(x, …)` and
+`list.filter(x, …)` on their own are walked by us.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ from interplay.core.flows.types import ANY, STRING, Type, as_typed, list_of
 __all__ = ["MOST_CHARACTERS", "MOST_ITEMS", "Comprehension", "Expression", "ExpressionProblem", "compile_expression"]
 
 MOST_CHARACTERS: Final = 8_000
-MOST_SECONDS: Final = 1.0  # for one list that map or filter walks
+MOST_SECONDS: Final = 1.0  # of processor time, for one list that map or filter walks
 MOST_CHAINED: Final = 4
+MOST_DOUBLING: Final = 4  # each writes what stands before it down twice
+MOST_ENVIRONMENTS: Final = 32  # that are kept for the next expression over names of the same types
 _EXTENSIONS: Final = (ext_optional.ExtOptional, ext_strings.ExtStrings, ext_math.ExtMath)
 _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
+_DOUBLING = re.compile(r"\bopt(?:Flat)?Map\s*\(")
 _COMPILING = threading.Lock()
+_ENVIRONMENTS: Final[dict[tuple[tuple[str, str], ...], Any]] = {}
 _SIMPLE = frozenset({str, int, float, bool, type(None)})
 _KINDS = {"BOOL": "boolean", "INT": "integer", "UINT": "integer", "DOUBLE": "number", "STRING": "string"}
 _KINDS |= {"LIST": "list", "MAP": "object", "NULL": "null", "TIMESTAMP": "string", "DURATION": "number"}
@@ -58,6 +63,7 @@ class Expression:
         reads: Mapping[tuple[str, ...], Type],
         firsts: tuple[First, ...],
         tolerated: frozenset[str],
+        rewritten: str,
     ) -> None:
         self.source = source
         self._compiled = compiled
@@ -68,12 +74,22 @@ class Expression:
         self.roots = named | behind
         self.tolerates = (tolerated & named) | (behind - named)
         self.type = _result(compiled, reads, source)
-        self._risk = Risk(source)
+        self._risk = Risk(rewritten)
 
     @property
     def result(self) -> str:
         """The kind of what it gives."""
         return self.type.kind
+
+    def read(self, names: Names) -> list[Any]:
+        """What of the names is handed over, as it is; what is missing is left out."""
+        found = []
+        for _, root, rest, _ in self._reads:
+            value = names[root]
+            for part in rest:
+                value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
+            found.append(value)
+        return found + [_first(first, names) for first in self._firsts]
 
     def evaluate(self, names: Names) -> Any:
         """The value as JSON. Raises StepFailure (`expression`) in words."""
@@ -141,6 +157,14 @@ class Comprehension:
     def result(self) -> str:
         return self.type.kind
 
+    def read(self, names: Names) -> list[Any]:
+        """What the list is made of."""
+        return self._list.read(names)
+
+    def read_each(self, names: Names) -> list[Any]:
+        """What is handed over for each item, beside the item."""
+        return [names[root] for root in self._body.roots if root != self._variable]
+
     def evaluate(self, names: Names) -> list[Any]:
         """Raises StepFailure (`expression`) in words."""
         items = self._list.evaluate(names)
@@ -152,7 +176,7 @@ class Comprehension:
             raise _failure(self.source, f"the list has {len(items):,} items, and {MOST_ITEMS:,} are allowed")
         inner = {root: names[root] for root in self._body.roots - {self._variable}}
         made: list[Any] = []
-        size, deadline = 0, time.monotonic() + MOST_SECONDS
+        size, deadline = 0, time.thread_time() + MOST_SECONDS
         for item in items:
             inner[self._variable] = item
             value = self._body.evaluate(inner)
@@ -161,8 +185,8 @@ class Comprehension:
             if not self._filter or value:
                 made.append(item if self._filter else value)
             if not self._filter:
-                size += 8 if value.__class__ is not str and value.__class__ in _SIMPLE else extent(value)[0]
-            if size > MOST_WORK // 8 or time.monotonic() > deadline:
+                size += 8 if value.__class__ is not str and value.__class__ in _SIMPLE else extent(value).size
+            if size > MOST_WORK // 8 or time.thread_time() > deadline:
                 raise _failure(self.source, "it builds too much; use a `map` step")
         return made
 
@@ -177,6 +201,8 @@ def compile_expression(source: str, names: Mapping[str, Type]) -> AnyExpression:
     if not source.strip():
         raise ExpressionProblem("the expression is empty")
     bare = text.blank(source)
+    if len(_DOUBLING.findall(bare)) > MOST_DOUBLING:
+        raise ExpressionProblem(f"more than {MOST_DOUBLING} of optMap and optFlatMap stand in it")
     hidden = text.check_macro_variables(bare, names)
     text.check_fields(bare, names)
     split = text.comprehension(source)
@@ -204,14 +230,25 @@ def _compile(source: str, names: Mapping[str, Type]) -> Expression:
     declared = {".".join(path): _cel_type(kind) for path, kind in paths.items()}
     declared |= {first.variable: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for first in firsts}
     with _COMPILING:
-        environment = cel.NewEnv(variables=declared, extensions=[extension() for extension in _EXTENSIONS])
+        environment = _environment(declared)
         try:
             compiled = environment.compile(rewritten)
         except RuntimeError as refused:
             raise _problem(str(refused), source, rewritten, names) from None
         used = _used(compiled.serialize(), frozenset(declared))
     reads = {path: kind for path, kind in paths.items() if ".".join(path) in used}
-    return Expression(source, compiled, reads, firsts, tolerated)
+    return Expression(source, compiled, reads, firsts, tolerated, rewritten)
+
+
+def _environment(declared: Mapping[str, Any]) -> Any:
+    """To make one and to use it the first time takes half a millisecond; a flow has few different ones."""
+    key = tuple(sorted((name, kind.name()) for name, kind in declared.items()))
+    if key not in _ENVIRONMENTS:
+        if len(_ENVIRONMENTS) >= MOST_ENVIRONMENTS:
+            _ENVIRONMENTS.clear()
+        extensions = [extension() for extension in _EXTENSIONS]
+        _ENVIRONMENTS[key] = cel.NewEnv(variables=dict(declared), extensions=extensions)
+    return _ENVIRONMENTS[key]
 
 
 def _result(compiled: Any, reads: Mapping[tuple[str, ...], Type], source: str) -> Type:

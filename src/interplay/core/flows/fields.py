@@ -15,6 +15,7 @@ from interplay.core.flows.suggestions import nearest
 
 _FILE: Final = re.compile(r"[\w./][\w./-]*\.(?:md|txt|jinja|j2)")
 _ROLES: Final = ("system", "user", "assistant", "tool", "developer")
+_NULL: Final = "null"
 ReadFile = Callable[[str], str]
 
 
@@ -129,6 +130,8 @@ class FieldReader:
         if spec.choices:
             if value in spec.choices:
                 return value
+            if value is None and _NULL in spec.choices:  # written without quotes, as YAML takes it
+                return _NULL
             near = nearest(str(value), spec.choices) or nearest(str(value).upper(), spec.choices)
             meant = f"Did you mean {near[0]!r}?" if near else None
             expected = f"one of {', '.join(spec.choices)}"

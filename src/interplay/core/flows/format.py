@@ -5,36 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from interplay.core.flows.arrange import arranged, in_order
 from interplay.core.flows.canonical import flow_version
 from interplay.core.flows.durations import format_duration
 from interplay.core.flows.ir import Flow, Policy, Step
 from interplay.core.flows.kinds import KINDS, POLICIES
 from interplay.core.flows.parse import FLOW_KEYS, ParsedFlow, parse_flow
 from interplay.core.flows.problems import InvalidFlow
-from interplay.core.flows.source import RoundTrip
+from interplay.core.flows.source import Path, RoundTrip
 
+BEFORE_KIND: Final = ("about", "when")  # of a step; everything else around its kind stands behind it
+_PASSES: Final = 4  # until nothing changes any more; one is enough but for odd comments
 _INPUT_KEYS: Final = ("type", "enum", "items", "fields", "schema", "default", "about")
 
 
 def format_flow(text: str, file: str = "") -> str:
-    """The text with its keys in the usual order and its expressions quoted.
+    """The text with its keys in the usual order, its expressions quoted, and no line broken.
 
     Raises InvalidFlow for a text that is no YAML or no flow: nothing is guessed.
     """
-    parsed = _shape(text, file)
+    wanted = _version(text, file)
+    made = text
+    for _ in range(_PASSES):
+        before, made = made, _once(made)
+        if made == before:
+            break
+        try:
+            same = _version(made, file) == wanted
+        except InvalidFlow:
+            same = False
+        if not same:
+            return text  # better untidy than different
+    return made if made == before else text
+
+
+def _once(text: str) -> str:
     trip = RoundTrip(text)
-    data = trip.data
-    trip.order(data, FLOW_KEYS)
-    for spec in (data.get("inputs") or {}).values():
-        if isinstance(spec, Mapping):
-            trip.order(spec, _INPUT_KEYS)
-    _steps(trip, data.get("steps"))
+    orders = _orders(trip.data)
+    for path, order in orders.items():
+        mapping = trip.data
+        for part in path:
+            mapping = mapping[part]
+        trip.order_inline(mapping, in_order(list(mapping), order))
     trip.quote_expressions()
-    made = trip.dump()
-    again = _shape(made, file)
-    if parsed.flow is None or again.flow is None or flow_version(parsed.flow) != flow_version(again.flow):
-        return text  # better untidy than different
-    return made
+    return arranged(trip.dump(), orders)
+
+
+def _version(text: str, file: str) -> str:
+    flow = _shape(text, file).flow
+    assert flow is not None
+    return flow_version(flow)
 
 
 def _shape(text: str, file: str) -> ParsedFlow:
@@ -44,18 +64,27 @@ def _shape(text: str, file: str) -> ParsedFlow:
     return parsed
 
 
-def _steps(trip: RoundTrip, steps: Any) -> None:
-    if not isinstance(steps, Mapping):
-        return
-    for step in steps.values():
-        if not isinstance(step, Mapping):
+def _orders(data: Mapping[str, Any]) -> dict[Path, tuple[str, ...]]:
+    """The usual order of the keys of each mapping that has one, by its path."""
+    made: dict[Path, tuple[str, ...]] = {(): FLOW_KEYS}
+    inputs = data.get("inputs")
+    for name, spec in inputs.items() if isinstance(inputs, Mapping) else ():
+        if isinstance(spec, Mapping):
+            made["inputs", name] = _INPUT_KEYS
+    _orders_of_steps(data.get("steps"), ("steps",), made)
+    return made
+
+
+def _orders_of_steps(steps: Any, path: Path, made: dict[Path, tuple[str, ...]]) -> None:
+    for name, step in steps.items() if isinstance(steps, Mapping) else ():
+        kind = next((key for key in step if key in KINDS), None) if isinstance(step, Mapping) else None
+        if kind is None:
             continue
-        kind = next((key for key in step if key in KINDS), None)
-        trip.order(step, ("about", *([kind] if kind else []), *POLICIES))
-        config = step.get(kind) if kind else None
-        if kind and isinstance(config, Mapping) and not KINDS[kind].open:
-            trip.order(config, tuple(KINDS[kind].fields))
-            _steps(trip, config.get("steps"))
+        made[(*path, name)] = (*BEFORE_KIND, kind, *POLICIES)
+        config = step[kind]
+        if isinstance(config, Mapping) and not KINDS[kind].open:
+            made[(*path, name, kind)] = tuple(KINDS[kind].fields)
+            _orders_of_steps(config.get("steps"), (*path, name, kind, "steps"), made)
 
 
 def to_yaml(flow: Flow) -> str:
@@ -94,8 +123,9 @@ def _step(step: Step) -> dict[str, Any]:
     config: dict[str, Any] = dict(step.config)
     if step.kind != "set" and isinstance(config.get("steps"), Mapping):
         config["steps"] = {name: _step(inner) for name, inner in config["steps"].items()}
-    made: dict[str, Any] = {"about": step.about} if step.about is not None else {}
-    return {**made, step.kind: config, **_policy(step.policy)}
+    about: dict[str, Any] = {"about": step.about} if step.about is not None else {}
+    around = {**about, **_policy(step.policy)}
+    return {key: around[key] for key in BEFORE_KIND if key in around} | {step.kind: config} | around
 
 
 def _policy(policy: Policy) -> dict[str, Any]:

@@ -58,7 +58,8 @@ class Field:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`shorthand` names the field that a bare value stands for (`wait: 5m`). `one_of`: exactly one of each
-    group is needed. `gives` computes the type of the result from the fields given."""
+    group is needed. `gives` computes the type of the result from the fields given. `example` is checked with the
+    inputs and steps of `EXAMPLE` in `tests/unit/flows/checking.py`."""
 
     name: str
     about: str
@@ -111,6 +112,12 @@ def _classify_result(config: Mapping[str, Any], _: Mapping[str, Type]) -> Type:
     known = isinstance(labels, list) and labels and all(isinstance(x, str) and "$" not in x for x in labels)
     label = Type("enum", enum=tuple(labels)) if known and isinstance(labels, list) else STRING
     return object_of(label=label, scores=OBJECT, confidence=NUMBER)
+
+
+def _agent_result(config: Mapping[str, Any], _: Mapping[str, Type]) -> Type:
+    schema = config.get("schema")
+    answer = type_of_schema(schema) if schema is not None else ANY
+    return object_of(text=STRING, json=answer, turns=INTEGER, transcript=list_of(OBJECT))
 
 
 def _constant(result: Type) -> Callable[[Mapping[str, Any], Mapping[str, Type]], Type]:
@@ -270,6 +277,57 @@ KINDS: Final[dict[str, Kind]] = {
             composing=True,
         ),
         Kind(
+            "predict",
+            "Asks a classic model: a classifier of images, a regression, anything that takes tensors.",
+            {
+                "model": Field(Form.MODEL, "The model's alias.", required=True, task="predict"),
+                "inputs": Field(
+                    Form.VALUE,
+                    "Each input by its name: nested lists of numbers or texts, or {shape, datatype, data}.",
+                    OBJECT,
+                    required=True,
+                ),
+            },
+            _constant(object_of(outputs=OBJECT)),
+            example="predict: {model: digits, inputs: {pixels: $inputs.pixels}}",
+        ),
+        Kind(
+            "tool",
+            "Calls a tool: of an MCP server, or a registered Python function.",
+            {
+                "name": Field(Form.VALUE, "`server.tool`, or the name of a Python tool.", STRING, required=True),
+                "arguments": Field(Form.VALUE, "What the tool takes, by name.", OBJECT),
+            },
+            _constant(object_of(result=ANY)),
+            example="tool: {name: files.read, arguments: {path: $inputs.path}}",
+        ),
+        Kind(
+            "runnable",
+            "Runs a registered LangChain Runnable or LangGraph graph as one step.",
+            {
+                "name": Field(Form.VALUE, "The name that it is registered under.", STRING, required=True),
+                "input": Field(Form.VALUE, "Its input."),
+            },
+            _constant(object_of(output=ANY)),
+            example="runnable: {name: triage, input: {text: $inputs.text}}",
+        ),
+        Kind(
+            "agent",
+            "Lets a chat model call tools, turn after turn, until it answers. Each call is a durable step inside.",
+            {
+                "model": Field(Form.MODEL, "The model's alias.", required=True, task="chat"),
+                "tools": Field(
+                    Form.VALUE, "Tools that it may call: `server.tool`, `server.*`, a Python tool.", list_of(STRING)
+                ),
+                "max_turns": Field(Form.LITERAL, "The most answers of the model; 10 when left out.", INTEGER, most=100),
+                **{name: spec for name, spec in _TEXT_FIELDS.items() if name not in ("tools", "logprobs")},
+            },
+            _agent_result,
+            one_of=(("prompt", "messages"),),
+            composing=True,
+            example='agent: {model: small, tools: [files.*], prompt: "Summarize {{ inputs.folder }}.", max_turns: 6}',
+        ),
+        Kind(
             "flow",
             "Runs another flow inside this run.",
             {
@@ -306,7 +364,7 @@ KINDS: Final[dict[str, Kind]] = {
             {
                 "for": Field(Form.DURATION, "How long."),
                 "until": Field(Form.VALUE, "Until when: a time with its zone, or seconds since the epoch."),
-                "signal": Field(Form.VALUE, "For which signal.", STRING),
+                "signal": Field(Form.VALUE, "For which signal; the result is what was sent with it.", STRING),
                 "within": Field(Form.DURATION, "How long it waits for the signal."),
                 "otherwise": Field(Form.VALUE, "What it gives when the signal does not come."),
             },
@@ -331,10 +389,6 @@ KINDS: Final[dict[str, Kind]] = {
 }
 LATER: Final = {
     "retrieve": "collections",
-    "tool": "tools",
-    "agent": "agents",
-    "runnable": "LangChain runnables",
-    "predict": "Open Inference Protocol models",
 }
 POLICIES: Final = (
     "when",

@@ -31,6 +31,7 @@ _CEL_WORDS: Final = frozenset(
     | {"namespace", "return", "var", "void", "while"}
 )
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LONGEST_ID: Final = 64
 _FLOW_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
 
 
@@ -183,6 +184,9 @@ class _Parser:
         made: dict[str, Step] = {}
         for name, body in steps.items():
             self._check_id(name, (*path, name), "a step", at_key=True)
+            if len(name) > LONGEST_ID:
+                message = f"the id of this step has {len(name)} characters"
+                self.say("id", message, (*path, name), expected=f"at most {LONGEST_ID}", at_key=True)
             step = self._step(body, (*path, name))
             if step is not None:
                 made[name] = step

@@ -67,14 +67,6 @@ class StepPlan:
     fallback: Evaluable | None = None  # `on_error: {use: …}`
     composite: Composite | None = None
 
-    @property
-    def reads_inputs(self) -> bool:
-        """Whether the run's inputs can make a difference to this step (inner steps count as reading them)."""
-        if self.composite is not None:
-            return True
-        parts = [*self.values.values(), self.when, self.limit_key, self.fallback]
-        return any("inputs" in part.roots for part in parts if part is not None)
-
 
 @dataclass(frozen=True, slots=True)
 class ScopePlan:
@@ -150,7 +142,18 @@ class SubflowPlan:
     version: str | None
 
 
-Composite = MapPlan | LoopPlan | BranchesPlan | SubflowPlan
+@dataclass(frozen=True, slots=True)
+class AgentPlan:
+    """A chat model that calls tools, turn after turn; the step's `values` are what it is asked.
+
+    In the journal a turn is `agent[2].ask` and `agent[2].call0`, `agent[2].call1`, …; the first one also
+    has `agent[0].tools`, which lists the tools. Gives `{"text", "json", "turns", "transcript"}`.
+    """
+
+    max_turns: int
+
+
+Composite = MapPlan | LoopPlan | BranchesPlan | SubflowPlan | AgentPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def flow_schema() -> dict[str, Any]:
             "input": {"anyOf": [{"enum": [*SIMPLE, "list"]}, {"type": "object"}]},
             "steps": {
                 "type": "object",
-                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+                "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 64},
                 "additionalProperties": {"$ref": "#/$defs/step"},
             },
             "step": {"type": "object", "oneOf": [{"$ref": f"#/$defs/step-{name}"} for name in KINDS]},
@@ -138,7 +138,8 @@ def _field(spec: Field) -> dict[str, Any]:
         case Form.WITH | Form.SCHEMA:
             return {"type": "object"}
         case Form.LITERAL if spec.choices:
-            return {"enum": list(spec.choices)}
+            bare = [None] if "null" in spec.choices else []  # without quotes, as YAML takes it
+            return {"enum": [*spec.choices, *bare]}
         case Form.LITERAL:
             return {"type": spec.type.kind} if spec.type.kind != "any" else {}
     return {}

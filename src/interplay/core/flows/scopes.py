@@ -29,7 +29,7 @@ from interplay.core.flows.values import (
     unknown_name,
 )
 
-MOST_EXPRESSIONS: Final = 10_000
+MOST_EXPRESSIONS: Final = 6_000
 
 
 def _expressions(raw: Any) -> int:

@@ -1,7 +1,7 @@
 """YAML 1.2 with places: the one file that knows the YAML library.
 
 Reads a text into plain data and remembers where each key and value stands. Refuses what a flow never
-needs: tags, more than 100 levels, more than 100,000 values (an alias counts as often as it is used).
+needs: tags, more than 100 levels, more than 25,000 values (an alias counts as often as it is used).
 Mistakes that YAML turns into something else get a message of their own.
 """
 
@@ -25,9 +25,10 @@ from interplay.core.flows.yaml_traps import Trap, explain, quoted, whole_value
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
-MOST_NODES: Final = 100_000
+MOST_NODES: Final = 25_000  # a value takes about 50 µs to read, with its key
 MOST_CHARACTERS: Final = 4 * 1024 * 1024  # of all values together
 MOST_MENDED: Final = 25
+MOST_READ: Final = 200_000  # characters, when a text is read again for each of its mistakes
 Path = tuple[str | int, ...]
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "timestamp")}
 
@@ -76,7 +77,7 @@ def read_yaml(text: str, file: str = "") -> Source:
         trap = _explained(wrong, lines)
         again = trap.mended is not None and all(trap.line != before.line for before in traps)
         traps.append(trap)
-        if not again or trap.mended is None or len(traps) > (MOST_MENDED if len(text) < 64 * 1024 else 1):
+        if not again or trap.mended is None or len(traps) > max(1, min(MOST_MENDED, MOST_READ // len(text))):
             source.problems += [_problem(trap, file) for trap in traps]
             return source
         lines[trap.line] = trap.mended
@@ -142,7 +143,7 @@ class _TooMuch(Exception):
 
 
 class _Composer(Composer):
-    """Counts while the tree is made: a file of a megabyte may hold half a million values."""
+    """Counts while the tree is made, keys too: a file of a megabyte may hold half a million of them."""
 
     made = 0
 
@@ -213,7 +214,7 @@ class _Reader:
         made: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node)
-            if key == "<<":
+            if key == "<<" and key_node.style is None:
                 self.refuse("yaml_merge", "merge keys (`<<`) are not read here", key_node, "Write the fields out.")
                 continue
             if key in made:
@@ -283,22 +284,28 @@ class _Reader:
         return text + rest.rstrip()
 
 
+_UNWRITABLE: Final = re.compile("[\\r\\x85\\u2028\\u2029\\ufeff]|^<<$")
+
+
+def compose(text: str) -> Any:
+    """The nodes of a text that was read without a problem, with their places."""
+    return YAML(typ="safe", pure=True).compose(io.StringIO(text))
+
+
 class RoundTrip:
     """A text that is changed and written again with its comments. `data` are the library's own mappings."""
 
     def __init__(self, text: str) -> None:
         self._yaml = YAML(typ="rt", pure=True)
         self._yaml.preserve_quotes = True
-        self._yaml.width = 110
+        self._yaml.width = 2 * MOST_BYTES  # a line is never broken
         self._yaml.indent(mapping=2, sequence=4, offset=2)
         self.data: Any = self._yaml.load(text)
 
-    def order(self, mapping: Any, keys: tuple[str, ...]) -> None:
-        """Puts the keys that are there into this order; others stay behind them, comments with their keys."""
-        wanted = [key for key in keys if key in mapping]
-        wanted += [key for key in mapping if key not in wanted]
-        if list(mapping) != wanted:
-            for key in wanted:
+    def order_inline(self, mapping: Any, keys: list[str]) -> None:
+        """Puts the keys of `{…}` into this order."""
+        if mapping.fa.flow_style() and list(mapping) != keys:
+            for key in keys:
                 mapping.move_to_end(key)
 
     def quote_expressions(self) -> None:
@@ -317,9 +324,21 @@ class RoundTrip:
         return node
 
     def dump(self) -> str:
-        return self.dump_plain(self.data)
+        stream = io.StringIO()
+        self._yaml.dump(self.data, stream)
+        return stream.getvalue()
 
     def dump_plain(self, data: Any) -> str:
+        """YAML for data that never was a text."""
         stream = io.StringIO()
-        self._yaml.dump(data, stream)
+        self._yaml.dump(_escaped(data), stream)
         return stream.getvalue()
+
+
+def _escaped(data: Any) -> Any:
+    """Texts with characters that YAML takes for line ends, or drops, are written with escapes."""
+    if isinstance(data, dict):
+        return {_escaped(key): _escaped(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_escaped(item) for item in data]
+    return DoubleQuotedScalarString(data) if isinstance(data, str) and _UNWRITABLE.search(data) else data

@@ -30,12 +30,18 @@ def unstorable(value: Any, path: str) -> str | None:
             strange = next((key for key in item if not isinstance(key, str) or _broken(key)), None)
             if strange is not None:
                 return f"{at} has the key {strange!r}, and keys are text"
-            todo.extend((inner, f"{at}.{key}", depth + 1) for key, inner in item.items())
-        elif isinstance(item, list):
-            todo.extend((inner, f"{at}[{place}]", depth + 1) for place, inner in enumerate(item))
+            todo.extend((inner, f"{at}.{key}", depth + 1) for key, inner in item.items() if not _plain(inner))
+        elif isinstance(item, list | tuple):
+            todo.extend((inner, f"{at}[{place}]", depth + 1) for place, inner in enumerate(item) if not _plain(inner))
         else:
             return f"{at} is of the type {type(item).__name__}, which JSON does not have"
     return None
+
+
+def _plain(value: Any) -> bool:
+    """Surely storable, at a glance: a vector of a thousand numbers needs no thousand paths."""
+    kind = type(value)
+    return (kind is float and math.isfinite(value)) or (kind is str and value.isascii())
 
 
 def _broken(text: str) -> bool:

@@ -17,13 +17,21 @@ from jinja2.filters import FILTERS
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import pass_environment
 
 from interplay.core.failures import StepFailure
 from interplay.core.flows import template_filters as filters
+from interplay.core.flows import template_operators as operators
+from interplay.core.flows import template_text as text
 from interplay.core.flows.suggestions import nearest
-from interplay.core.flows.template_filters import METER, MOST_OUTPUT, Meter, TooMuch
+from interplay.core.flows.template_meter import METER, MOST_OUTPUT, Meter, TooMuch
 
+Dotted = tuple[str, ...]  # ("inputs", "question")
 MOST_SOURCE: Final = 256 * 1024  # characters
+MOST_TAGS: Final = 2_000  # `{{` and `{%`
+MOST_PARTS: Final = 20_000  # of what stands between them
+MOST_BITS: Final = 1_024  # of a number
+MOST_REASON: Final = 500  # characters
 _LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 _FORBIDDEN = (
     *(nodes.Macro, nodes.CallBlock, nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Block),
@@ -41,6 +49,32 @@ class TemplateProblem(ValueError):
         self.line = line
 
 
+_METERED: Final = {
+    "__tick": text.tick,
+    "__concat": text.concat,
+    "__kept": text.kept,
+    "__compare": operators.compare,
+    "__sliced": operators.sliced,
+    "__key": operators.key,
+}
+# Whatever an operation of a template may raise: the template's author meets it as the failure of a step.
+_WRONG: Final = (
+    *(TooMuch, TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
+    *(RuntimeError, StopIteration, TypeError, ValueError),
+)
+
+
+def _filters() -> dict[str, Any]:
+    made: dict[str, Any] = {name: pass_environment(function) for name, function in filters.WITH_ENVIRONMENT.items()}
+    for name in filters.SMALL:
+        made[name] = filters.small(FILTERS[name], hasattr(FILTERS[name], "jinja_pass_arg"))
+    for name in filters.TEXT:
+        made[name] = filters.text(name, FILTERS[name], hasattr(FILTERS[name], "jinja_pass_arg"))
+    for name in filters.WALKING:
+        made[name] = filters.walking(name, FILTERS[name])
+    return {**made, **filters.OURS, "round": filters.rounding(FILTERS["round"])}
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
@@ -48,9 +82,9 @@ class _Environment(ImmutableSandboxedEnvironment):
         super().__init__(
             undefined=StrictUndefined, autoescape=False, cache_size=0, optimized=False, finalize=_finalized
         )
-        kept = {name: filters.metered(name, FILTERS[name]) for name in (*filters.SMALL, *filters.WALKING)}
-        self.filters = {**kept, **filters.OURS}
-        self.globals = {"range": filters.numbers, "__tick": filters.tick, "__concat": filters.concat}
+        self.filters = _filters()
+        self.tests = {**self.tests, **operators.TESTS}
+        self.globals = {"range": operators.numbers, **_METERED}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Undefined):
@@ -76,7 +110,8 @@ class _Environment(ImmutableSandboxedEnvironment):
             return self.undefined(f"there is no item {name}", obj=obj, name=str(name))
         kind = "text" if isinstance(obj, str) else "a list" if isinstance(obj, list | tuple) else "this"
         found = "" if isinstance(obj, Mapping) else f" in {kind}"
-        return self.undefined(f"there is no field {name!r}{found}", obj=obj, name=str(name))
+        shown = repr(name) if isinstance(name, str | float) else f"that is {type(name).__name__}"
+        return self.undefined(f"there is no field {shown}{found}", obj=obj, name=shown)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "%" and isinstance(left, str):
@@ -86,12 +121,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "**" and (abs(left) > 1e6 or abs(right) > 64):
             raise TooMuch("the power is too large")
         if operator == "+" and not (_is_number(left) and _is_number(right)):
-            filters.added(left, right)
+            operators.added(left, right)
         return super().call_binop(context, operator, left, right)
 
 
 def _finalized(value: Any) -> Any:
-    return value if isinstance(value, str | Undefined) else filters.shown(value)
+    return value if isinstance(value, str | Undefined) else text.shown(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -99,17 +134,31 @@ def _is_number(value: Any) -> bool:
 
 
 class TextTemplate:
-    """A compiled template. `roots` are the names that it needs, `paths` the fields of them that must be there."""
+    """A compiled template. `roots` are the names that it needs, `reads` what it may look at of them, `paths` what
+    of that must be there.
 
-    __slots__ = ("_template", "paths", "roots", "source")
+    For a guess of its work: `parts` is how much stands in it, `depth` how many loops, and filters that walk,
+    stand in each other, `counts` whether it calls range().
+    """
+
+    __slots__ = ("_template", "counts", "depth", "parts", "paths", "reads", "roots", "source")
 
     def __init__(
-        self, source: str, template: Template, roots: frozenset[str], paths: frozenset[tuple[str, ...]]
+        self,
+        source: str,
+        template: Template,
+        roots: frozenset[str],
+        mentions: Mapping[Dotted, bool],
+        tree: nodes.Template,
     ) -> None:
         self.source = source
         self._template = template
         self.roots = roots
-        self.paths = paths
+        self.reads = frozenset(path for path in mentions if path[0] in roots)
+        self.paths = frozenset(path for path in self.reads if mentions[path])
+        self.parts = sum(1 for _ in tree.find_all(nodes.Expr)) + len(source) // 200
+        self.depth = _depth(tree)
+        self.counts = any(name.name == "range" for name in tree.find_all(nodes.Name))
 
     def render(self, names: Mapping[str, Any]) -> str:
         """Raises StepFailure (`expression`) in words."""
@@ -124,18 +173,23 @@ class TextTemplate:
             return "".join(parts)
         except UndefinedError as missing:
             raise _failure(self.source, _in_words(str(missing))) from None
-        except (TooMuch, TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as wrong:
-            raise _failure(self.source, str(wrong)) from None
-        except RecursionError as wrong:
-            raise _failure(self.source, str(wrong)) from None
+        except _WRONG as wrong:
+            raise _failure(self.source, str(wrong) or type(wrong).__name__) from None
         finally:
             METER.reset(token)
+
+
+def _depth(node: nodes.Node) -> int:
+    """How many of what walks stand in each other."""
+    walks = isinstance(node, nodes.For) or (isinstance(node, nodes.Filter) and node.name in filters.WALKING)
+    return int(walks) + max(map(_depth, node.iter_child_nodes()), default=0)
 
 
 def _failure(source: str, reason: str) -> StepFailure:
     line = source.strip().split("\n", 1)[0]
     shown = line if len(line) <= 60 else line[:57] + "…"
-    return StepFailure("expression", f"The template `{shown}` cannot be rendered: {reason.rstrip('.')}.")
+    reason = reason.rstrip(".") if len(reason) <= MOST_REASON else f"{reason[:MOST_REASON]}…"
+    return StepFailure("expression", f"The template `{shown}` cannot be rendered: {reason}.")
 
 
 def _in_words(reason: str) -> str:
@@ -156,34 +210,43 @@ def compile_template(source: str) -> TextTemplate:
     """Raises TemplateProblem with the line."""
     if len(source) > MOST_SOURCE:
         raise TemplateProblem(f"the template has {len(source):,} characters, and {MOST_SOURCE:,} are allowed")
+    if source.count("{{") + source.count("{%") > MOST_TAGS:
+        raise TemplateProblem(f"the template has more than {MOST_TAGS:,} places in braces")
     environment = _Environment()
     try:
         tree = environment.parse(source)
+        if sum(1 for _ in tree.find_all(nodes.Node)) > MOST_PARTS:
+            raise TemplateProblem(f"the template has more than {MOST_PARTS:,} names, values and operators")
         roots = frozenset(find_undeclared_variables(tree)) - {"range"}
-        paths = frozenset(path for path in _paths(tree, False) if path[0] in roots)
+        mentions: dict[Dotted, bool] = {}
+        for path, needed in _mentions(tree, True):
+            mentions[path] = mentions.get(path, False) or needed
         _guard(tree)
         template = environment.from_string(tree)
+    except TemplateProblem:
+        raise
     except TemplateSyntaxError as wrong:
         raise _syntax(wrong) from None
     except (RecursionError, SyntaxError):
         raise TemplateProblem("the template is nested too deeply") from None
-    return TextTemplate(source, template, roots, paths)
+    except (ValueError, OverflowError, MemoryError) as wrong:  # a number of thousands of digits
+        raise TemplateProblem(f"the template does not compile: {str(wrong).split(';', 1)[0]}") from None
+    return TextTemplate(source, template, roots, mentions, tree)
 
 
-def _paths(node: nodes.Node, tolerant: bool) -> Iterator[tuple[str, ...]]:
-    """The dotted names of a template, but for those behind `default` or `is defined`."""
+def _mentions(node: nodes.Node, needed: bool) -> Iterator[tuple[Dotted, bool]]:
+    """The dotted names of a template; those behind `default` or `is defined` need not be there."""
     chain = _chain(node)
     if chain is not None:
-        if not tolerant:
-            yield chain
+        yield chain, needed
         return
     if isinstance(node, nodes.Filter | nodes.Test):
-        tolerant = tolerant or node.name in ("default", "d", "defined", "undefined")
+        needed = needed and node.name not in ("default", "d", "defined", "undefined")
     for child in node.iter_child_nodes():
-        yield from _paths(child, tolerant)
+        yield from _mentions(child, needed)
 
 
-def _chain(node: nodes.Node) -> tuple[str, ...] | None:
+def _chain(node: nodes.Node) -> Dotted | None:
     if isinstance(node, nodes.Name):
         return (node.name,)
     if isinstance(node, nodes.Getattr):
@@ -204,30 +267,62 @@ def _guard(tree: nodes.Template) -> None:
     for name in tree.find_all(nodes.Name):
         if name.name in _NOT_NAMES or name.name.startswith("__"):
             raise TemplateProblem(f"{name.name!r} is no name that a prompt can use", name.lineno)
+    for const in tree.find_all(nodes.Const):
+        if isinstance(const.value, int) and const.value.bit_length() > MOST_BITS:
+            raise TemplateProblem("the template has a number of hundreds of digits", const.lineno)
     for call in tree.find_all(nodes.Call):
         if not (isinstance(call.node, nodes.Name) and call.node.name == "range"):
             raise TemplateProblem("only range() can be called; use filters for the rest", call.lineno)
     for loop in tree.find_all(nodes.For):
         if loop.recursive:
             raise TemplateProblem("`for … recursive` is not allowed in a prompt", loop.lineno)
-        call = nodes.Call(nodes.Name("__tick", "load"), [], [], None, None)
-        loop.body.insert(0, nodes.ExprStmt(call).set_lineno(loop.lineno))
-    _replace_concat(tree)
+        loop.body.insert(0, nodes.ExprStmt(_call("__tick")).set_lineno(loop.lineno))
+        if loop.test is not None:
+            loop.test = nodes.Or(_call("__tick"), loop.test).set_lineno(loop.lineno)
+    for kept in tree.find_all((nodes.AssignBlock, nodes.FilterBlock)):
+        for output in kept.find_all(nodes.Output):
+            output.nodes = [_kept(part) for part in output.nodes]
+    _meter(tree)
 
 
-def _replace_concat(node: nodes.Node) -> None:
+def _meter(node: nodes.Node) -> None:
+    """Puts what counts its work in the place of every operation that has work to count."""
     for name, value in node.iter_fields():
         if isinstance(value, list):
-            setattr(node, name, [_metered_node(item) for item in value])
+            setattr(node, name, [_metered(item) for item in value])
         elif isinstance(value, nodes.Node):
-            setattr(node, name, _metered_node(value))
+            setattr(node, name, _metered(value))
 
 
-def _metered_node(item: Any) -> Any:
+def _metered(item: Any) -> Any:
     if not isinstance(item, nodes.Node):
         return item
-    _replace_concat(item)
+    _meter(item)
+    made: nodes.Expr | None = None
     if isinstance(item, nodes.Concat):
-        made = nodes.Call(nodes.Name("__concat", "load"), item.nodes, [], None, None)
-        return made.set_lineno(item.lineno)
-    return item
+        made = _call("__concat", *item.nodes)
+    elif isinstance(item, nodes.Compare):
+        rest = [part for operand in item.ops for part in (nodes.Const(operand.op), operand.expr)]
+        made = _call("__compare", item.expr, *rest)
+    elif isinstance(item, nodes.Getitem) and isinstance(item.arg, nodes.Slice):
+        ends = (item.arg.start, item.arg.stop, item.arg.step)
+        made = _call("__sliced", item.node, *(end if end is not None else nodes.Const(None) for end in ends))
+    elif isinstance(item, nodes.Pair) and not isinstance(item.key, nodes.Const):
+        item.key = _call("__key", item.key)
+        item.key.set_lineno(item.lineno)
+    elif isinstance(item, nodes.Tuple) and item.ctx == "load":
+        made = nodes.List(item.items)  # a tuple could be a key, of any depth
+    return made.set_lineno(item.lineno) if made is not None else item
+
+
+def _kept(part: nodes.Expr) -> nodes.Expr:
+    value = nodes.Const(part.data) if isinstance(part, nodes.TemplateData) else part
+    if isinstance(part, nodes.Call) and isinstance(part.node, nodes.Name) and part.node.name == "__kept":
+        return part  # it stands in two of them
+    made = _call("__kept", value)
+    made.set_lineno(part.lineno)
+    return made
+
+
+def _call(name: str, *args: nodes.Expr) -> nodes.Call:
+    return nodes.Call(nodes.Name(name, "load"), list(args), [], None, None)

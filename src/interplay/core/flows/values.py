@@ -17,6 +17,7 @@ from interplay.core.flows.suggestions import listed, nearest
 from interplay.core.flows.templates import TextTemplate
 from interplay.core.flows.types import ANY, STRING, Type, list_of, shared_type, type_of_value, with_article
 
+SECRET: Final = "secret://"
 REFERENCE: Final = re.compile(r"\$([A-Za-z_]\w*)((?:\.[A-Za-z_][\w-]*|\[\d+\])*)")
 _LONGEST: Final = MOST_CHARACTERS + 2  # how far the end of an expression is looked for
 _BRACES_OR_TEXTS: Final = re.compile(r"[{'\"/]")
@@ -47,6 +48,12 @@ def tolerance(value: Evaluable) -> frozenset[str]:
     """The roots whose absence a compiled value can live with."""
     found: frozenset[str] = getattr(value, "tolerates", frozenset())
     return found
+
+
+class SecretText(msgspec.Struct, frozen=True):
+    """Text of the flow itself with `secret://name` in it. Only such a one is revealed; data that looks alike is not."""
+
+    text: str
 
 
 class Literal:
@@ -190,6 +197,10 @@ def compile_value(
 
 
 def _compile_text(raw: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
+    if SECRET in raw:
+        if "$" in raw.replace("$$", ""):
+            raise ValueProblem("a secret cannot stand in one text with an expression", "the secret's text alone")
+        return Literal(SecretText(raw)), STRING
     if "$" not in raw:
         return Literal(raw), STRING
     if raw.startswith("$$"):

@@ -12,7 +12,10 @@ Task = Literal["chat", "embed", "rerank", "classify", "predict"]
 
 
 class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Messages in OpenAI's shape. `schema`: JSON Schema that the answer must fit."""
+    """Messages in OpenAI's shape. `schema`: JSON Schema that the answer must fit; `json`: any JSON will do.
+
+    A provider refuses what it has no word for (`bad_request`, naming the field), unless `drop_unsupported`.
+    """
 
     messages: list[dict[str, Any]]
     temperature: float | None = None
@@ -24,10 +27,39 @@ class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     tools: list[dict[str, Any]] | None = None
     tool_choice: Any = None
     logprobs: bool = False
+    top_logprobs: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    json: bool = False
+    drop_unsupported: bool = False
+
+
+class ToolPiece(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of one tool call. `id` and `name` come with its first; `arguments` add up to its JSON."""
+
+    index: int
+    id: str | None = None
+    name: str = ""
+    arguments: str = ""
+
+
+class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a stream brought at once. `logprobs`: OpenAI's entries, one a token."""
+
+    text: str = ""
+    tool_calls: tuple[ToolPiece, ...] = ()
+    reasoning: str = ""
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 class ChatAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`confidence`: mean token probability, where the upstream gives logprobs. `finish` in OpenAI's words."""
+    """`confidence`: mean token probability, where the upstream gives logprobs. `finish` in OpenAI's words.
+
+    `reasoning`: what the model says that it thought, where it says so. `logprobs`: OpenAI's entries, one a token.
+    """
 
     text: str
     json: Any = None
@@ -35,6 +67,8 @@ class ChatAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     finish: str = "stop"
     usage: Usage = Usage()
     confidence: float | None = None
+    reasoning: str = ""
+    logprobs: list[dict[str, Any]] = []
 
 
 class EmbedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,4 +90,11 @@ class ClassifyAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     label: str
     scores: dict[str, float]
     confidence: float
+    usage: Usage = Usage()
+
+
+class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Each output by its name, as nested lists."""
+
+    outputs: dict[str, Any]
     usage: Usage = Usage()

@@ -6,13 +6,19 @@ import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens as the upstream counted them. `usd` is None where no price is known, never 0."""
+    """Tokens as the upstream counted them. `usd` is None where no price is known, never 0.
+
+    Cached, image and audio tokens are part of the input tokens, reasoning tokens of the output tokens.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     calls: int = 0
     usd: float | None = None
+    reasoning_tokens: int = 0
+    image_tokens: int = 0
+    audio_tokens: int = 0
 
     @property
     def tokens(self) -> int:
@@ -26,4 +32,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             self.cached_tokens + other.cached_tokens,
             self.calls + other.calls,
             sum(priced) if priced else None,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.image_tokens + other.image_tokens,
+            self.audio_tokens + other.audio_tokens,
         )

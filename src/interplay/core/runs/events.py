@@ -112,7 +112,10 @@ class StepCancelled(Body, frozen=True, array_like=True):
 
 
 class StepWaiting(Body, frozen=True, array_like=True):
-    """`what` is `timer`, `signal` or `approval`; `name` the signal's name; `until` the deadline."""
+    """`what` is `timer`, `signal` or `approval`; `name` the signal's name; `until` the deadline.
+
+    Where the detail is large, `blob` is all of it, and `detail` what is small of it.
+    """
 
     kind: ClassVar[EventKind] = EventKind.STEP_WAITING
     what: str
@@ -120,6 +123,7 @@ class StepWaiting(Body, frozen=True, array_like=True):
     until: float | None
     started_at: float
     detail: dict[str, Any] | None = None
+    blob: BlobRef | None = None
 
 
 class StepProgressed(Body, frozen=True, array_like=True):
@@ -129,6 +133,7 @@ class StepProgressed(Body, frozen=True, array_like=True):
     index: int
     value: Any
     spent: Usage | None = None
+    blob: BlobRef | None = None
 
 
 class StepExpanded(Body, frozen=True, array_like=True):

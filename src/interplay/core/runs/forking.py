@@ -2,12 +2,13 @@
 
 Re-run are the step that is forked from, whatever changed (a step that differs between the versions, a
 step that reads an input that differs), everything that depends on these, and the composing steps around
-them. Kept results are journaled anew as `via: fork`, without usage: they are not paid again.
+them. Kept results are journaled anew as `via: fork`, without usage: they are not paid again. What belongs
+to a step that the new version does not have is left behind. Forked inside a composing step, that holds in
+each scope on the way (`fork_points.py`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 
 from interplay.core.errors import NotFound
 from interplay.core.flows.plan import Plan, ScopePlan
+from interplay.core.flows.reads import inputs_read
 from interplay.core.models.usage import Usage
 from interplay.core.runs.events import (
     Event,
@@ -25,8 +27,7 @@ from interplay.core.runs.events import (
     StepSkipped,
     StepSucceeded,
 )
-
-_TOP = re.compile(r"[.\[]")
+from interplay.core.runs.fork_points import ForkPoint, closure, top_of
 
 
 @dataclass(slots=True)
@@ -46,19 +47,25 @@ def plan_fork(
     events: Iterable[Event],
     from_step: str,
     inputs: tuple[Mapping[str, Any], Mapping[str, Any]],
+    pinned: Mapping[str, Plan] | None = None,
 ) -> ForkPlan:
-    """`inputs` are the old run's and the new one's. NotFound when there is no such step."""
-    top = _top_of(from_step)
+    """`inputs` are the old run's and the new one's; `pinned` holds the versions that its `flow` steps pinned.
+
+    NotFound when there is no such step, at the top or inside.
+    """
+    top = top_of(from_step)
     if top not in new.root.steps:
         raise NotFound.named("step", from_step, new.root.steps)
     events = list(events)
-    rerun = _closure(new.root, {top} | _changed_steps(old, new) | _readers(new.root, *inputs))
-    inner = from_step if from_step != top and _changed_nothing_inside(old, new, top) else None
+    point = ForkPoint.at(from_step, old if top in old.root.steps else new, events, pinned or {})
+    changed = closure(new.root, _changed_steps(old, new) | _readers(new.root, *inputs))
+    rerun = changed | closure(new.root, {top})
+    inside = point if top not in changed else None
     result = ForkPlan(sorted(rerun), sorted(set(new.root.steps) - rerun))
     for event in events:
-        if event.step_key is None:
+        if event.step_key is None or top_of(event.step_key) not in new.root.steps:
             continue
-        if _is_kept(event.step_key, rerun, top, inner):
+        if top_of(event.step_key) not in rerun or (inside is not None and inside.keeps(event)):
             kept = _kept(event)
             if kept is not None:
                 result.journal.append(kept)
@@ -67,44 +74,23 @@ def plan_fork(
     return result
 
 
-def _top_of(key: str) -> str:
-    return _TOP.split(key, maxsplit=1)[0]
-
-
 def _changed_steps(old: Plan, new: Plan) -> set[str]:
     before, after = old.flow.steps, new.flow.steps
     return {name for name, step in after.items() if before.get(name) != step}
 
 
-def _changed_nothing_inside(old: Plan, new: Plan, top: str) -> bool:
-    return old.flow.steps.get(top) == new.flow.steps.get(top)
-
-
 def _readers(scope: ScopePlan, before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Steps that see the inputs, when any input differs: what exactly they read is not looked at."""
-    if dict(before) == dict(after):
+    """Steps that read an input which differs."""
+    names = {name for name in {*before, *after} if _written(before, name) != _written(after, name)}
+    if not names:
         return set()
-    return {step.id for step in scope.steps.values() if step.reads_inputs}
+    reads = {step.id: inputs_read(step) for step in scope.steps.values()}
+    return {key for key, read in reads.items() if read is None or read & names}
 
 
-def _closure(scope: ScopePlan, seeds: set[str]) -> set[str]:
-    rerun, todo = set(seeds), list(seeds)
-    while todo:
-        for dependent in scope.dependents.get(todo.pop(), ()):
-            if dependent not in rerun:
-                rerun.add(dependent)
-                todo.append(dependent)
-    return rerun
-
-
-def _is_kept(key: str, rerun: set[str], top: str, inner: str | None) -> bool:
-    """With an inner fork point, what lies beside it in the same composing step is kept."""
-    if _top_of(key) not in rerun:
-        return True
-    if inner is None or _top_of(key) != top or key == top:
-        return False
-    around = inner.rpartition(".")[0]
-    return not (inner.startswith(key) or key.startswith(around + "."))
+def _written(inputs: Mapping[str, Any], name: str) -> bytes | None:
+    """An input as bytes: 1, 1.0 and true are not the same to an expression."""
+    return msgspec.json.encode(inputs[name], order="deterministic") if name in inputs else None
 
 
 def _kept(event: Event) -> Event | None:
@@ -113,9 +99,9 @@ def _kept(event: Event) -> Event | None:
         detail = {k: v for k, v in (body.detail or {}).items() if k != "signals"}
         body = msgspec.structs.replace(body, usage=None, via="fork", detail=detail or None)
         return Event(event.seq, event.step_key, event.attempt, body)
-    if isinstance(body, StepSkipped | StepExpanded | StepProgressed) or (
-        isinstance(body, StepFailed) and body.tolerated
-    ):
+    if isinstance(body, StepProgressed):
+        return msgspec.structs.replace(event, body=msgspec.structs.replace(body, spent=None))
+    if isinstance(body, StepSkipped | StepExpanded) or (isinstance(body, StepFailed) and body.tolerated):
         return event
     return None
 

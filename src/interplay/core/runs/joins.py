@@ -17,11 +17,11 @@ def judge(plan: StepPlan, needs: list[StepState]) -> tuple[Verdict, str | None]:
     `all` needs all, but for those whose absence every reference tolerates. `any` needs one and waits
     for all. `first` goes at the first success, `quorum(n)` at the n-th. `all_settled` always goes.
     """
-    succeeded = sum(1 for need in needs if need.status is StepStatus.SUCCEEDED)
-    unsettled = sum(1 for need in needs if not need.status.settled)
     mode = plan.policy.join.mode
     if mode == "all":
-        return _all(plan, needs, unsettled)
+        return _all(plan, needs)
+    succeeded = sum(1 for need in needs if need.status is StepStatus.SUCCEEDED)
+    unsettled = sum(1 for need in needs if not need.status.settled)
     if mode == "all_settled" or not needs:
         return ("wait" if unsettled else "go"), None
     wanted = plan.policy.join.quorum if mode == "quorum" else 1
@@ -36,11 +36,14 @@ def judge(plan: StepPlan, needs: list[StepState]) -> tuple[Verdict, str | None]:
     return ("go", None) if enough else _not_enough(needs)
 
 
-def _all(plan: StepPlan, needs: list[StepState], unsettled: int) -> tuple[Verdict, str | None]:
+def _all(plan: StepPlan, needs: list[StepState]) -> tuple[Verdict, str | None]:
+    verdict: Verdict = "go"
     for need in needs:
-        if need.absent and need.plan.id not in plan.tolerates:
+        if not need.status.settled:
+            verdict = "wait"
+        elif need.absent and need.plan.id not in plan.tolerates:
             return "skip", need.plan.id
-    return ("wait" if unsettled else "go"), None
+    return verdict, None
 
 
 def _not_enough(needs: list[StepState]) -> tuple[Verdict, str | None]:

@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from interplay.core.failures import Failure, StepFailure
-from interplay.core.flows.plan import Plan, ScopePlan, StepPlan
+from interplay.core.failures import OVERDUE, Failure, StepFailure
+from interplay.core.flows.plan import Evaluable, Plan, ScopePlan, StepPlan
 from interplay.core.models.usage import Usage
 from interplay.core.runs import composites, waits
 from interplay.core.runs.events import (
@@ -45,6 +45,8 @@ from interplay.core.runs.status import StepStatus
 
 Record = tuple[str | None, int, Body]  # step key, attempt, fact
 
+LONGEST_KEY = 1024  # characters of a step's path: the ledger finds waiting steps by it
+_WITH_VALUE = frozenset({EventKind.STEP_SUCCEEDED, EventKind.STEP_PROGRESSED, EventKind.STEP_WAITING})
 _WAITING_KINDS = frozenset({"approve", "wait"})
 
 
@@ -75,6 +77,7 @@ class RunMachine:
         self.running: set[StepState] = set()
         self._dirty: deque[StepState] = deque()
         self._count = 0
+        self._too_long: str | None = None  # the first key that no ledger can keep
 
     # ------------------------------------------------------------------ the fold
 
@@ -107,7 +110,8 @@ class RunMachine:
         step.output, step.blob, step.via, step.attempt = body.output, body.blob, body.via, attempt
         step.started_at = step.started_at or body.started_at
         self._take_note(body.started_at + body.seconds)
-        self.consumed.update((body.detail or {}).get("signals", ()))
+        if body.detail is not None:
+            self.consumed.update(body.detail.get("signals", ()))
         step.scope.names[step.plan.id] = body.output
         self._settle(step, StepStatus.SUCCEEDED, body.usage)
 
@@ -116,7 +120,8 @@ class RunMachine:
         step.started_at = step.started_at or body.started_at
         step.status, step.in_flight, step.intended = StepStatus.RUNNING, False, None
         self._take_note(body.started_at + body.seconds)
-        self._spend(step, body.usage)
+        if body.usage is not None:
+            self._spend(step, body.usage)
         self.running.discard(step)
         self.waiting[step.key] = step
 
@@ -157,7 +162,8 @@ class RunMachine:
         step.status, step.in_flight, step.wait, step.next_at = status, False, None, None
         self.running.discard(step)
         self.waiting.pop(step.key, None)
-        self._spend(step, usage)
+        if usage is not None:
+            self._spend(step, usage)
         scope = step.scope
         scope.unsettled -= 1
         if step.inner is not None:
@@ -169,16 +175,15 @@ class RunMachine:
             composites.inner_settled(scope, step)
             self._dirty.append(scope.owner)
 
-    def _spend(self, step: StepState, usage: Usage | None) -> None:
-        if usage is None:
-            return
+    def _spend(self, step: StepState, usage: Usage) -> None:
         spender: StepState | None = step
         while spender is not None:
             spender.usage = usage if spender.usage is None else spender.usage + usage
             spender = spender.scope.owner
 
     def _take_note(self, moment: float) -> None:
-        self.time = max(self.time, moment)
+        if moment > self.time:
+            self.time = moment
 
     def _dependents_accept(self, step: StepState) -> bool:
         dependents = step.scope.plan.dependents.get(step.plan.id, ())
@@ -193,8 +198,9 @@ class RunMachine:
         scope = ScopeState(plan, prefix, names, owner, index, {}, len(plan.steps))
         stream = owner is not None and owner.stream
         for step_id, step_plan in plan.steps.items():
-            self.add_step(scope, step_plan, step_id, stream)
-        self._dirty.extend(scope.steps.values())
+            step = self.add_step(scope, step_plan, step_id, stream)
+            if not step_plan.needs:
+                self._dirty.append(step)  # the others are looked at when what they need settles
         return scope
 
     def add_step(self, scope: ScopeState, plan: StepPlan, step_id: str, stream: bool) -> StepState:
@@ -202,6 +208,8 @@ class RunMachine:
         step = StepState(plan, key, scope, stream or plan.policy.stream)
         scope.steps[step_id] = self.steps[key] = step
         self._count += 1
+        if len(key) > LONGEST_KEY:
+            self._too_long = self._too_long or key
         return step
 
     def close_scope(self, scope: ScopeState) -> None:
@@ -260,6 +268,8 @@ class RunMachine:
                 self._look_at(step, now, starts)
             if self._count > self.plan.max_steps:
                 self._too_many_steps()
+            elif self._too_long is not None:
+                self._too_deep(self._too_long)
         if self.ended is None and self.root is not None and not self._dirty:
             self._look_at_run(now)
         return [] if self.ended is not None else [s for s in starts if s.status is StepStatus.RUNNING]
@@ -274,7 +284,7 @@ class RunMachine:
                 composites.look_at(self, step, now)
 
     def _try_to_start(self, step: StepState, now: float, starts: list[StepState]) -> None:
-        if not composites.may_start(step):
+        if step.scope.owner is not None and not composites.may_start(step):
             return
         plan, siblings = step.plan, step.scope.steps
         verdict, because = judge(plan, [siblings[need] for need in plan.needs])
@@ -285,15 +295,14 @@ class RunMachine:
         elif verdict == "fail":
             code = "no_quorum" if plan.policy.join.mode == "quorum" else "all_failed"
             self.fail(step, Failure(code, f"Not enough of what it waits for succeeded; {because} failed."), now)
-        elif self._when(step, now):
-            self._cancel_overtaken(step)
+        elif plan.when is None or self._when(step, plan.when, now):
+            if plan.policy.join.mode == "first":
+                self._cancel_overtaken(step)
             self._start(step, now, starts)
 
-    def _when(self, step: StepState, now: float) -> bool:
-        if step.plan.when is None:
-            return True
+    def _when(self, step: StepState, condition: Evaluable, now: float) -> bool:
         try:
-            wanted = step.plan.when.evaluate(step.scope.names)
+            wanted = condition.evaluate(step.scope.names)
         except StepFailure as refused:
             self.fail(step, refused.failure, now)
             return False
@@ -302,8 +311,6 @@ class RunMachine:
         return wanted is True
 
     def _cancel_overtaken(self, step: StepState) -> None:
-        if step.plan.policy.join.mode != "first":
-            return
         for need in step.plan.needs:
             other = step.scope.steps[need]
             needed = step.scope.plan.dependents.get(need, ())
@@ -364,13 +371,19 @@ class RunMachine:
         advice = "Raise `max_steps` of the flow, or give its maps and loops less to do."
         self._end(RunFailed(Failure("too_many_steps", f"The run has more than {most:,} steps.", None, advice)))
 
+    def _too_deep(self, key: str) -> None:
+        detail = f"The path of a step has {len(key):,} characters, and {LONGEST_KEY:,} are possible: {key[:100]}…"
+        self._end(
+            RunFailed(Failure("too_many_steps", detail, None, "Nest the steps less deep, or give them shorter ids."))
+        )
+
     def _look_at_run(self, now: float) -> None:
         assert self.root is not None
         failed = self.root.failed
         if failed is not None and failed.failure is not None:
             self._end(RunFailed(failed.failure, failed.key))
         elif self.deadline_at is not None and now >= self.deadline_at:
-            self._end(RunFailed(Failure("deadline_exceeded", "The run did not end before its deadline.")))
+            self._end(RunFailed(OVERDUE))
         elif self.root.unsettled == 0:
             self._finish()
 
@@ -409,8 +422,7 @@ class RunMachine:
         self.outbox = [
             record
             for record in self.outbox
-            if not record[2].kind.terminal
-            and not (record[0] == failure.where and record[2].kind is EventKind.STEP_SUCCEEDED)
+            if not record[2].kind.terminal and not (record[0] == failure.where and record[2].kind in _WITH_VALUE)
         ]
         self.ended = None
         self._end(RunFailed(failure, failure.where))

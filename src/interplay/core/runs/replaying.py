@@ -43,6 +43,19 @@ def _by_time(body: Body) -> bool:
     return isinstance(body, StepExpanded) or (isinstance(body, StepSucceeded) and body.via == "default")
 
 
+def _from_outside(end: Body) -> bool:
+    """An end that no step brought about."""
+    return isinstance(end, RunCancelled) or (isinstance(end, RunFailed) and end.failure.code in _OUTSIDE)
+
+
+def _end_of_steps(events: list[Event]) -> int:
+    """Where the steps end that were cancelled together with the run."""
+    end = len(events) - 1
+    while end > 0 and isinstance(events[end - 1].body, StepCancelled):
+        end -= 1
+    return end
+
+
 @dataclass(slots=True)
 class ReplayReport:
     """`equal`: the same end and the same bytes of output. `steps` is how many came from the tape."""
@@ -89,15 +102,19 @@ class _Replay:
     def run(self, recorded_output: Any) -> ReplayReport:
         """The tape gives the order in which things came from outside; in between the machine decides."""
         machine, last = self.machine, self.events[-1] if self.events else None
-        for event in self.events:
+        end = _end_of_steps(self.events) if last is not None and _from_outside(last.body) else len(self.events)
+        for event in self.events[:end]:
             if isinstance(event.body, RunStarted):
                 machine.begin(event.body.started_at)
                 self._decide()
             elif event.step_key is not None:
                 self._from_tape(event.step_key, event)
+        for event in self.events[end:]:  # one decision with the end: nothing started in between
+            if event.step_key is not None:
+                self._told(event.step_key, event)
         if last is not None and isinstance(last.body, RunCancelled):
             machine.cancel(last.body.reason)
-        elif last is not None and isinstance(last.body, RunFailed) and last.body.failure.code in _OUTSIDE:
+        elif last is not None and isinstance(last.body, RunFailed) and _from_outside(last.body):
             machine.fail_run(last.body.failure)
         self._compare_end(last, recorded_output)
         return self.report
@@ -121,11 +138,14 @@ class _Replay:
             return  # computed anew
         if isinstance(body, StepCancelled) and derived is None:
             return
-        if body.kind in _SETTLED:
+        self._told(key, event)
+        self._decide()
+
+    def _told(self, key: str, event: Event) -> None:
+        if event.body.kind in _SETTLED:
             self.due.pop(key, None)
             self.report.steps += 1
-        self.machine.apply_fact(key, event.attempt, body)
-        self._decide()
+        self.machine.apply_fact(key, event.attempt, event.body)
 
     def _compute(self, step: StepState, recorded: Body) -> None:
         self.report.computed += 1

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from interplay.core.failures import Failure, StepFailure
+from interplay.core.flows.durations import LONGEST
 from interplay.core.ids import derived_fraction
 from interplay.core.models.usage import Usage
 from interplay.core.runs.events import Body, StepFailed, StepRetrying, StepSucceeded
 from interplay.core.runs.state import StepState
 
+LONGEST_WISH: Final = 3600.0  # seconds: an upstream that names a longer pause is asked again after this one
+
 
 def backoff(step: StepState, run_id: str, failure: Failure) -> float:
     """Seconds until the next attempt: doubling, with jitter of ± 25 % that a fold repeats, and never
-    sooner than the upstream asked for."""
+    sooner than the upstream asked for, as far as its wish is within an hour."""
     retry = step.plan.policy.retry
     grown = min(retry.backoff * 2.0 ** (step.attempt - 1), retry.max_backoff)
     jittered = grown * (0.75 + 0.5 * derived_fraction(run_id, step.key, str(step.attempt)))
-    return max(jittered, failure.retry_after or 0.0)
+    return min(max(jittered, min(failure.retry_after or 0.0, LONGEST_WISH)), LONGEST)
 
 
 def after_failure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from interplay.core.flows.plan import Plan, ScopePlan
 from interplay.core.models.usage import Usage
@@ -18,6 +19,9 @@ from interplay.core.runs.events import (
     StepSucceeded,
     StepWaiting,
 )
+from interplay.core.runs.waiting import in_words
+
+_FREE: Final = frozenset({"cache", "fork"})  # results that were there already took no time
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class StepSpan:
     via: str = ""
     usage: Usage | None = None
     reason: str | None = None
+    wait: StepWaiting | None = None  # what it waits for now
     inner: bool = False  # made of steps: its time is theirs
 
     @property
@@ -45,7 +50,7 @@ class StepSpan:
 class Timeline:
     """`wall` is the time from the run's start to its last step's end; `busy` the sum of all leaf steps.
 
-    `parallelism` is busy ÷ the time in which at least one leaf step ran: 1.0 means one after the other.
+    `parallelism` is busy ÷ the time in which at least one leaf step ran or waited: 1.0 means one after the other.
     """
 
     spans: list[StepSpan] = field(default_factory=list)
@@ -67,10 +72,12 @@ def timeline(plan: Plan | None, events: Iterable[Event]) -> Timeline:
         elif event.step_key is not None:
             span = spans.setdefault(event.step_key, StepSpan(event.step_key))
             _take(span, event)
+        elif event.body.kind.terminal:
+            _end_waits(spans.values())
     for key in list(spans):
         _mark_outer(spans, key)
     result.spans = list(spans.values())
-    leaves = [span for span in result.spans if not span.inner and span.seconds > 0 and span.via == ""]
+    leaves = [span for span in result.spans if not span.inner and span.seconds > 0 and span.via not in _FREE]
     result.busy = sum(span.seconds for span in leaves)
     covered = _covered(leaves)
     result.parallelism = result.busy / covered if covered else 1.0
@@ -87,6 +94,8 @@ def timeline(plan: Plan | None, events: Iterable[Event]) -> Timeline:
 def _take(span: StepSpan, event: Event) -> None:
     body = event.body
     span.attempts = max(span.attempts, event.attempt)
+    if span.wait is not None:
+        span.wait = span.reason = None
     match body:
         case StepSucceeded() | StepFailed() | StepRetrying():
             span.started_at = body.started_at if span.started_at is None else span.started_at
@@ -104,11 +113,19 @@ def _take(span: StepSpan, event: Event) -> None:
         case StepCancelled():
             span.status, span.reason = "cancelled", body.reason
         case StepWaiting():
-            span.started_at, span.status = body.started_at, "waiting"
+            span.started_at, span.status, span.wait = body.started_at, "waiting", body
+            span.reason = f"for {in_words(body)}"
         case StepExpanded():
             span.inner = True
         case _:
             pass
+
+
+def _end_waits(spans: Iterable[StepSpan]) -> None:
+    """Nothing waits any more when its run has ended."""
+    for span in spans:
+        if span.wait is not None:
+            span.status, span.reason, span.wait = "cancelled", "the run ended", None
 
 
 def _mark_outer(spans: Mapping[str, StepSpan], key: str) -> None:

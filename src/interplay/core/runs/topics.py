@@ -23,12 +23,15 @@ class _Listener:
         self._messages.append((topic, message))
         self._arrived.set()
 
-    async def __aiter__(self) -> AsyncIterator[tuple[str, Message]]:
-        while True:
-            while self._messages:
-                yield self._messages.popleft()
+    def __aiter__(self) -> _Listener:
+        return self
+
+    async def __anext__(self) -> tuple[str, Message]:
+        """Not a generator: whoever stops waiting for a message may wait again."""
+        while not self._messages:
             self._arrived.clear()
             await self._arrived.wait()
+        return self._messages.popleft()
 
 
 class Subscriptions:
@@ -57,7 +60,7 @@ class Subscriptions:
         for registry, name in places:
             registry.setdefault(name, []).append(listener)
         try:
-            yield listener.__aiter__()
+            yield listener
         finally:
             for registry, name in places:
                 registry[name].remove(listener)

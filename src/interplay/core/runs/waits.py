@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from interplay.core.failures import Failure, StepFailure
+from interplay.core.flows.durations import LONGEST
+from interplay.core.runs.decisions import Deciders, verdict
 from interplay.core.runs.events import StepRetrying, StepSucceeded, StepWaiting, decode_value
-from interplay.core.runs.signals import Signal
+from interplay.core.runs.signals import DECISIONS, Signal
 from interplay.core.runs.state import StepState
+from interplay.core.runs.values import surely_over
 
 if TYPE_CHECKING:
     from interplay.core.runs.machine import RunMachine
@@ -25,8 +28,17 @@ def begin(machine: RunMachine, step: StepState, now: float) -> None:
     machine.record(step, body)
 
 
+def _check_size(step: StepState, name: str, value: Any, most: int) -> None:
+    """What people and signals find a wait by stays with it, so it cannot be of any length."""
+    if surely_over(value, most):
+        detail = f"`{name}` has more than {most:,} characters."
+        raise StepFailure("output_too_large", detail, where=f"{step.key}.{name}")
+
+
 def _approval(step: StepState, args: dict[str, Any], now: float) -> StepWaiting:
     within = args.get("within")
+    for name in ("who", "fields"):
+        _check_size(step, name, args.get(name), 16 * 1024)
     detail = {
         "who": args.get("who"),
         "show": args.get("show"),
@@ -34,24 +46,39 @@ def _approval(step: StepState, args: dict[str, Any], now: float) -> StepWaiting:
         "otherwise": args.get("otherwise") or "reject",
         "quorum": args.get("quorum") or 1,
     }
-    until = now + float(within) if within is not None else None
-    return StepWaiting("approval", f"approval:{step.key}", until, now, detail)
+    return StepWaiting("approval", f"approval:{step.key}", _after(within, now), now, detail)
 
 
 def _wait(step: StepState, args: dict[str, Any], now: float) -> StepWaiting:
     if args.get("signal") is not None:
         within = args.get("within")
-        until = now + float(within) if within is not None else None
+        _check_size(step, "signal", str(args["signal"]), 1024)
+        if str(args["signal"]).startswith(DECISIONS):
+            said = f"`signal` is {str(args['signal'])[:80]!r}, and {DECISIONS}… are decisions of people."
+            raise StepFailure("expression", said, where=f"{step.key}.signal", advice="Use a step of kind `approve`.")
         detail = {"otherwise": args["otherwise"]} if "otherwise" in args else None
-        return StepWaiting("signal", str(args["signal"]), until, now, detail)
+        return StepWaiting("signal", str(args["signal"]), _after(within, now), now, detail)
     if args.get("until") is not None:
-        return StepWaiting("timer", None, _moment(args["until"], step.key), now)
-    return StepWaiting("timer", None, now + float(args.get("for") or 0.0), now)
+        return StepWaiting("timer", None, _moment(args["until"], step.key, now), now)
+    return StepWaiting("timer", None, _after(args.get("for") or 0.0, now), now)
 
 
-def _moment(value: Any, key: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+def _after(seconds: Any, now: float) -> float | None:
+    """The moment so many seconds from now; a flow that an earlier release accepted may ask for more than can be."""
+    return now + min(float(seconds), LONGEST) if seconds is not None else None
+
+
+def _moment(value: Any, key: str, now: float) -> float:
+    """A time that is past is due at once; one that is years away was not meant."""
+    given = isinstance(value, int | float) and not isinstance(value, bool)
+    moment = value if given else _written(value, key)
+    if not moment <= now + LONGEST:  # also what is no number
+        detail = f"`until` is {value!r}, and at most ten years from now are possible."
+        raise StepFailure("expression", detail, where=f"{key}.until")
+    return float(max(moment, 0.0))
+
+
+def _written(value: Any, key: str) -> float:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
@@ -81,24 +108,15 @@ def look_at(machine: RunMachine, step: StepState, now: float) -> None:
 
 
 def _decided(machine: RunMachine, step: StepState, wait: StepWaiting, unused: list[Signal], now: float) -> bool:
-    detail = wait.detail or {}
-    approved: dict[str, dict[str, Any]] = {}
-    for signal in unused:
-        decision = decode_value(signal.body)
-        by = str(decision.get("by") or "")
-        if decision.get("decision") == "reject":
-            return _decide(machine, step, "reject", {by: decision}, unused, now)
-        approved.setdefault(by, decision)
-        if len(approved) >= int(detail.get("quorum", 1)):
-            return _decide(machine, step, "approve", approved, unused, now)
-    return False
+    found = verdict([decode_value(signal.body) for signal in unused], wait.detail)
+    return found is not None and _decide(machine, step, *found, unused, now)
 
 
 def _decide(
     machine: RunMachine,
     step: StepState,
     decision: str,
-    deciders: dict[str, dict[str, Any]],
+    deciders: Deciders,
     used: list[Signal],
     now: float,
 ) -> bool:
@@ -108,7 +126,8 @@ def _decide(
         return True
     fields: dict[str, Any] = {}
     for given in deciders.values():
-        fields.update(given.get("fields") or {})
+        filled = given.get("fields")
+        fields.update(filled if isinstance(filled, dict) else {})
     output = {"decision": decision, "by": ", ".join(deciders), "fields": fields}
     _done(machine, step, output, "decision", now, {"signals": [str(s.signal_id) for s in used]})
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -13,33 +14,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import uvicorn
-
 from interplay.bootstrap import PROJECT, Platform, database_of, open_platform
+from interplay.bootstrap_gateway import open_gateway
+from interplay.collector import spare_what_started
 from interplay.core.errors import SetupError, Unavailable
+from interplay.services.all_in_one.watch import Watch
 from interplay.services.api.app import make_app
+from interplay.services.api.first_key import ensure_first_key
+from interplay.services.gateway.app import Gateway
+from interplay.services.gateway.metrics import lines
+from interplay.services.gateway.protocol import protocol_of
 from interplay.settings import Settings
+from interplay.use_cases.forward_parts import ForwardParts
 from interplay.use_cases.register_models import RegisterModels
 from interplay.use_cases.work import Worker
+from interplay.web_server import Serving, WebServer, listen, web_server
 
 ADDRESS: Final = "server.json"
 TOKEN: Final = "token"
 _HOUSEKEEPING: Final = 600.0  # seconds
 
+LOOPBACK: Final = "127.0.0.0/8,::1/128"
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A running machine. `url` and `token` are what a client needs."""
+    """A running machine. `url` and `token` are what a client needs. `fresh`: the token was made just now."""
 
     url: str
     token: str
     platform: Platform
     worker: Worker
+    gateway: ForwardParts
+    fresh: bool = False
 
 
 @contextlib.asynccontextmanager
 async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIterator[Machine]:
     """Starts everything, and at the end drains and stops it. `announce`: tell other commands of this home."""
+    if settings.on_loopback and not settings.egress_allow:  # whoever may call it is on this machine already
+        settings = settings.model_copy(update={"egress_allow": LOOPBACK})
     home = prepare_home(settings.home)
     listener = listen(settings.host, settings.port)
     try:
@@ -48,39 +62,38 @@ async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIter
             open_platform(settings, url, alone=settings.database_url is None and settings.workers > 0) as platform,
         ):
             await RegisterModels(platform.models).local(PROJECT)
+            fresh = settings.key is None and not (home / TOKEN).exists()
             token = settings.key or token_of(home)
+            await ensure_first_key(platform, "this machine" if settings.key is None else "INTERPLAY_KEY", token)
             host, port = listener.getsockname()[:2]
-            machine = Machine(f"http://{host}:{port}", token, platform, platform.worker())
-            async with _running(machine, listener, settings):
-                if announce:
-                    _announce(home, machine)
-                try:
+            async with open_gateway(platform) as gateway:
+                machine = Machine(f"http://{host}:{port}", token, platform, platform.worker(), gateway, fresh)
+                async with _running(machine, listener, settings), _announced(home, machine if announce else None):
                     yield machine
-                finally:
-                    if announce:
-                        (home / ADDRESS).unlink(missing_ok=True)
     finally:
         listener.close()
 
 
 @contextlib.asynccontextmanager
 async def _running(machine: Machine, listener: socket.socket, settings: Settings) -> AsyncIterator[None]:
-    loopback = settings.host in ("127.0.0.1", "::1", "localhost")
-    app = make_app(machine.platform, machine.token, loopback)
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=5, timeout_keep_alive=75
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    loopback = settings.on_loopback
+    watch = Watch()
+    counted = functools.partial(lines, machine.gateway)
+    api = make_app(machine.platform, loopback, counted, watch.ailing)
+    protocol = protocol_of(machine.gateway) if settings.gateway_face == "protocol" else None
+    server = web_server(Serving(Gateway(machine.gateway, api), protocol=protocol))
+    house = Housekeeping(machine.platform, settings.retention_days)
     tasks = [
-        asyncio.create_task(keep_house(machine.platform, settings.retention_days)),
-        asyncio.create_task(server._serve([listener])),
+        asyncio.create_task(watch.keep("housekeeping", house.run, house.kept.wait)),
+        asyncio.create_task(server.serve([listener])),
     ]
     if settings.workers:
-        tasks.append(asyncio.create_task(machine.worker.run()))
+        worker = machine.worker
+        tasks.append(asyncio.create_task(watch.keep("worker", worker.run, worker.ready.wait)))
     try:
         async with asyncio.timeout(30.0):
             await _started(server, machine.worker if settings.workers else None, tasks)
+        spare_what_started()
         yield
     finally:
         machine.worker.stop()
@@ -89,7 +102,7 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _started(server: uvicorn.Server, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:
+async def _started(server: WebServer, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:
     if worker is not None:
         await worker.ready.wait()
     while not server.started:
@@ -99,13 +112,22 @@ async def _started(server: uvicorn.Server, worker: Worker | None, tasks: list[as
         await asyncio.sleep(0.005)
 
 
-async def keep_house(platform: Platform, retention_days: int) -> None:
-    """Shelves made ahead, old ones dropped, now and then."""
-    while True:
-        with contextlib.suppress(Unavailable):
-            await platform.maintenance.ensure_shelves()
-            await platform.maintenance.retire(retention_days)
-        await asyncio.sleep(_HOUSEKEEPING)
+class Housekeeping:
+    """Shelves made ahead, old ones dropped, now and then. `kept` is set once a round went through."""
+
+    def __init__(self, platform: Platform, retention_days: int) -> None:
+        self._maintenance = platform.maintenance
+        self._retention_days = retention_days
+        self.kept = asyncio.Event()
+
+    async def run(self) -> None:
+        self.kept.clear()
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._maintenance.ensure_shelves()
+                await self._maintenance.retire(self._retention_days)
+                self.kept.set()
+            await asyncio.sleep(_HOUSEKEEPING)
 
 
 def prepare_home(home: Path) -> Path:
@@ -121,25 +143,6 @@ def prepare_home(home: Path) -> Path:
     return home
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Takes the port before anything else is started. Raises SetupError in one sentence."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # with its protocol said: asyncio sets TCP_NODELAY only where it is
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as taken:
-        listener.close()
-        raise SetupError(
-            f"Port {port} on {host} cannot be used: {taken.strerror}.",
-            where="INTERPLAY_PORT",
-            advice="Choose another with --port, or 0 for any free one.",
-        ) from None
-    return listener
-
-
 def token_of(home: Path) -> str:
     """The key of this machine's API: made once, readable by its owner only."""
     path = home / TOKEN
@@ -152,7 +155,15 @@ def token_of(home: Path) -> str:
     return token
 
 
-def _announce(home: Path, machine: Machine) -> None:
+@contextlib.asynccontextmanager
+async def _announced(home: Path, machine: Machine | None) -> AsyncIterator[None]:
+    if machine is None:
+        yield
+        return
     part = home / (ADDRESS + ".part")
     part.write_text(json.dumps({"url": machine.url, "pid": os.getpid()}))
     part.replace(home / ADDRESS)
+    try:
+        yield
+    finally:
+        (home / ADDRESS).unlink(missing_ok=True)

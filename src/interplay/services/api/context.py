@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
 from interplay.bootstrap import PROJECT, Platform, new_id
+from interplay.core.errors import Forbidden, InvalidInput, NotFound
+from interplay.core.tenancy.keys import Caller, may
+from interplay.core.tenancy.scopes import SCOPES
+from interplay.services.api.description import Answer
+from interplay.use_cases.explain_route import ExplainRoute
 from interplay.use_cases.fork_run import ForkRun
+from interplay.use_cases.manage_keys import ManageKeys
 from interplay.use_cases.register_models import RegisterModels
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.save_flow import SaveFlow
@@ -30,7 +37,10 @@ class Context:
     forks: ForkRun
     replays: ReplayRun
     models: RegisterModels
+    keys: ManageKeys
+    routes: ExplainRoute
     project: int = PROJECT
+    caller: Caller | None = None
 
 
 def make_context(platform: Platform) -> Context:
@@ -44,20 +54,115 @@ def make_context(platform: Platform) -> Context:
         platform.forks(),
         platform.replays(),
         RegisterModels(platform.models),
+        ManageKeys(platform.tenancy.keys, platform.clock, new_id),
+        ExplainRoute(platform.live, platform.clock),
     )
 
 
-def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
+    """The project is the key's; one that sees all projects may name another in the header `Interplay-Project`."""
     found: Context = request.app.state.context
-    return found
+    caller: Caller = request.state.caller
+    named = request.headers.get("interplay-project")
+    project = caller.project_id if named is None else _project_of(found, caller, named, request.method)
+    return replace(found, project=project, caller=caller)
+
+
+def _project_of(use: Context, caller: Caller, named: str, method: str) -> int:
+    projects = use.platform.tenancy.snapshots.current.projects
+    number = int(named) if named.isascii() and named.isdigit() and len(named) < 10 else projects.get(named)
+    if number == caller.project_id:
+        return caller.project_id
+    refuse_without(caller, "projects:read" if method in ("GET", "HEAD") else "projects:write")
+    if number is None or number not in projects.values():
+        raise NotFound.named("project", named, projects)
+    return number
+
+
+def refuse_without(caller: Caller, scope: str) -> None:
+    """Raises Forbidden, which names the scope, when the caller's key does not have it."""
+    if not may(caller.key, scope):
+        raise Forbidden(
+            f"The key {caller.key.name!r} may not do this: it has not the scope {scope}.",
+            where=scope,
+            advice="Use a key that has it; `interplay keys show` says what a key may do.",
+        )
+
+
+def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
+    async def check(request: Request) -> None:
+        refuse_without(request.state.caller, scope)
+
+    return check
+
+
+def id_of(text: str, where: str) -> UUID:
+    """Raises InvalidInput for a text that is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no id of a {where}.", where=where, advice="It is a UUID.") from None
+
+
+def _described(meaning: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {"description": meaning, "content": {"application/problem+json": {"schema": schema}}}
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    401: _described("No key, or one that is not valid here."),
+    403: _described("The key has not the scope that this needs; `where` names it."),
+    404: _described("Nothing of that name or id; near names in `advice`."),
+    405: _described("Another method is meant for this path; `Allow` and `advice` name those that it has."),
+    409: _described("Not possible in the state that the thing is in."),
+    413: _described("The body is over the limit."),
+    422: _described("What was sent is wrong; `where` says what, a flow has all its `problems`."),
+    503: _described("A part is away; `Retry-After` says when to come back."),
+}
 
 
 class ScopedRouter:
-    """Routes that cannot be declared without the scope that they need."""
+    """Routes that cannot be declared without the scope that they need; `answers` is what they answer, by name."""
 
     def __init__(self, tag: str) -> None:
         self.router = APIRouter(prefix="/api/v1", tags=[tag])
+        self.answers: dict[str, Answer] = {}
 
-    def route(self, method: str, path: str, scope: str, *, status_code: int = 200) -> Callable[[Handler], Handler]:
-        extra = {"x-scope": scope}
-        return self.router.api_route(path, methods=[method], openapi_extra=extra, status_code=status_code)
+    def route(
+        self,
+        method: str,
+        path: str,
+        scope: str,
+        *,
+        answer: Any = None,
+        status_code: int = 200,
+        also: int | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """`answer`: what of `contracts.http.answers` it answers with `status_code`, and with `also` if there is one.
+        Only described: nothing is validated on the way. None for a route that answers 204. `body`: the JSON Schema
+        of a body that the route reads by itself.
+        """
+        if scope not in SCOPES:
+            raise ValueError(f"{path} needs {scope!r}, which core/tenancy/scopes.py does not know")
+        extra: dict[str, Any] = {"x-scope": scope}
+        if body is not None:
+            extra["requestBody"] = {"content": {"application/json": {"schema": body}}}
+        declare = self.router.api_route(
+            path,
+            methods=[method],
+            openapi_extra=extra,
+            status_code=status_code,
+            responses=dict(PROBLEMS),
+            dependencies=[Depends(needs(scope))],
+        )
+
+        def declared(handler: Handler) -> Handler:
+            if isinstance(answer, Answer):
+                self.answers[handler.__name__] = answer
+            elif answer is not None:
+                statuses = (status_code,) if also is None else (status_code, also)
+                self.answers[handler.__name__] = Answer(answer, statuses)
+            return declare(handler)
+
+        return declared

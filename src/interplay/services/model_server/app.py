@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 
 from interplay.core.errors import InputTooLarge, InterplayError, InvalidInput, NotFound, Unavailable
 from interplay.ports.local_models import LocalModels
+from interplay.services.model_server.inference import add_inference
 
 _STATUS = ((NotFound, 404), (InputTooLarge, 400), (InvalidInput, 400), (Unavailable, 503))
 _SWEEP = 5.0  # seconds between two looks for idle models
@@ -26,6 +27,7 @@ def make_app(models: LocalModels) -> FastAPI:
     app = FastAPI(title="Interplay model server", lifespan=lambda _: _sweeping(models))
     _add_operations(app, models)
     _add_models(app, models)
+    add_inference(app, models)
     return app
 
 

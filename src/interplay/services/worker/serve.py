@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 
 from interplay.bootstrap import database_of, open_platform
+from interplay.collector import spare_what_started
 from interplay.settings import Settings
+from interplay.use_cases.work import Worker
+
+_LOG = logging.getLogger("interplay.worker")
 
 
 async def serve(settings: Settings) -> None:
@@ -16,4 +21,17 @@ async def serve(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
-        await worker.run()
+        announced = asyncio.create_task(_announced(worker, settings))
+        try:
+            await worker.run()
+        except Exception:
+            _LOG.exception("the worker ended")
+            raise  # whoever started this process sees that it failed, and starts it again
+        finally:
+            announced.cancel()
+
+
+async def _announced(worker: Worker, settings: Settings) -> None:
+    await worker.ready.wait()
+    spare_what_started()
+    _LOG.info("ready: claims runs", extra={"pool": settings.pool, "capacity": settings.worker_capacity})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interplay.core.flows.plan import BranchesPlan, LoopPlan, MapPlan
-from interplay.core.runs.composites import branches, loop, mapping, subflow
+from interplay.core.flows.plan import AgentPlan, BranchesPlan, LoopPlan, MapPlan
+from interplay.core.runs.composites import agent, branches, loop, mapping, subflow
 from interplay.core.runs.composites.paths import reach
 from interplay.core.runs.state import ScopeState, StepState
 from interplay.core.runs.status import StepStatus
@@ -28,6 +28,8 @@ def open_composite(machine: RunMachine, step: StepState) -> None:
             loop.open_loop(step, plan)
         case BranchesPlan() as plan:
             branches.open_branches(machine, step, plan)
+        case AgentPlan():
+            agent.open_agent(step)
         case _:
             raise AssertionError(f"{step.key} opens when its version is known")
 
@@ -41,6 +43,8 @@ def look_at(machine: RunMachine, step: StepState, now: float) -> None:
             loop.look_at(machine, step, plan, now)
         case BranchesPlan() as plan:
             branches.look_at(machine, step, plan, now)
+        case AgentPlan() as plan:
+            agent.look_at(machine, step, plan, now)
         case _:
             subflow.look_at(machine, step, now)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from interplay.core.flows.plan import BranchesPlan, LoopPlan, MapPlan
-from interplay.core.runs.composites import branches, loop, mapping
+from interplay.core.flows.plan import AgentPlan, BranchesPlan, LoopPlan, MapPlan
+from interplay.core.runs.composites import agent, branches, loop, mapping
 from interplay.core.runs.state import ScopeState, StepState
 from interplay.core.runs.status import StepStatus
 
@@ -26,6 +26,10 @@ def reach(machine: RunMachine, key: str) -> StepState | None:
             plan = scope.owner.plan.composite
             if isinstance(plan, BranchesPlan) and plan.judge is not None:
                 return branches.add_judge(machine, scope.owner, plan, scope)
+        if scope.owner is not None and isinstance(scope.owner.plan.composite, AgentPlan):
+            agent.add_calls(machine, scope)
+            if rest in scope.steps:
+                return scope.steps[rest]
         found = _SEGMENT.fullmatch(rest)
         if found is None or found[1] not in scope.steps:
             return None
@@ -39,7 +43,7 @@ def _inner_scope(machine: RunMachine, step: StepState, index: int) -> ScopeState
         return None
     plan = step.plan.composite
     if step.inner is None:
-        if not isinstance(plan, MapPlan | LoopPlan | BranchesPlan):
+        if not isinstance(plan, MapPlan | LoopPlan | BranchesPlan | AgentPlan):
             return None
         step.status = StepStatus.RUNNING
         machine.open(step)
@@ -48,4 +52,6 @@ def _inner_scope(machine: RunMachine, step: StepState, index: int) -> ScopeState
         return mapping.open_item(machine, step, plan, index)
     if isinstance(plan, LoopPlan):
         return loop.open_turn(machine, step, plan, index)
+    if isinstance(plan, AgentPlan):
+        return agent.open_turn(machine, step, index)
     return step.inner.open.get(0)

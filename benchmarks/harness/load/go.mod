@@ -1,0 +1,3 @@
+module interplay/load
+
+go 1.21

@@ -1,0 +1,49 @@
+"""Portkey's gateway in JavaScript: no keys of its own and no usage; where a call goes stands in its headers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.harness.loading import Aim, pinned
+from benchmarks.harness.ours import family_memory
+from benchmarks.peers import pins
+from benchmarks.peers.installing import node_modules
+from benchmarks.peers.peer import NotHad
+from benchmarks.peers.processes import Service, free_ports
+
+
+class Portkey:
+    name = "portkey"
+    versions: Mapping[str, str] = pins.PORTKEY
+
+    def __init__(self) -> None:
+        self._gateway: Service | None = None
+
+    def install(self) -> None:
+        self._folder = node_modules(self.name, self.versions)
+
+    async def start(self, folder: Path, upstream: str) -> None:
+        node = shutil.which("node")
+        if node is None:
+            raise NotHad("portkey needs the command `node`, which is not on this machine")
+        (port,) = free_ports(1)
+        self._address = f"127.0.0.1:{port}"
+        self._headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://{upstream}/v1"}
+        program = self._folder / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+        settings = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
+        command = [*pinned(0), node, str(program), "--headless", f"--port={port}"]
+        self._gateway = Service(command, folder, settings)
+        await self._gateway.listening(port, 60)
+
+    def aim(self, model: str) -> Aim:
+        assert self._gateway is not None
+        return Aim(self._address, key="up-secret", model=model, headers=self._headers, pid=self._gateway.pid)
+
+    def memory(self) -> float:
+        return family_memory(self._gateway.pid) if self._gateway is not None else 0.0
+
+    async def stop(self) -> None:
+        if self._gateway is not None:
+            await self._gateway.stop()

@@ -1,0 +1,174 @@
+"""A streamed answer on its way through: whole events only, and whether it came to its own end.
+
+What comes before the first content is held back, so that a stream which fails until then can still be answered by
+another deployment, with a true status. What is passed on keeps every byte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from interplay.core.models.usage import Usage
+from interplay.core.models.wire import NOTHING, RawUsage, is_there
+
+MOST_BYTES: Final = 8 * 1024 * 1024  # of one event, and of what is held
+_END: Final = re.compile(rb"\r?\n\r?\n")
+_LINE: Final = re.compile(rb"\r?\n")
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
+    audio: msgspec.Raw = NOTHING
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: RawUsage | None = None
+    error: msgspec.Raw = NOTHING
+
+
+_CHUNK: Final = msgspec.json.Decoder(_Chunk)
+
+
+class StreamScan:
+    """`feed` gives what may be passed on now. `keep_usage`: its caller asked for the event that counts.
+
+    `began`: content was passed on. `finish`: the reason the answer gave for its end. `done`: `[DONE]` came.
+    `broken`: why nothing more is to be expected of it, where the stream itself shows that.
+    """
+
+    __slots__ = (
+        "_held", "_held_bytes", "_keep_usage", "_rest",
+        "began", "broken", "characters", "done", "finish", "usage",
+    )  # fmt: skip
+
+    def __init__(self, *, keep_usage: bool = True) -> None:
+        self._keep_usage = keep_usage
+        self._rest = b""
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self.began = False
+        self.broken: str | None = None
+        self.characters = 0
+        self.done = False
+        self.finish: str | None = None
+        self.usage: Usage | None = None
+
+    @property
+    def whole(self) -> bool:
+        """It came to its own end: it said why it ended, or that it is done."""
+        return self.broken is None and (self.done or self.finish is not None)
+
+    def feed(self, data: bytes) -> bytes:
+        if self.done or self.broken is not None:
+            return b""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        if b"\r" in data:
+            events = self._split(data)
+        else:
+            parts = data.split(b"\n\n")
+            self._rest = parts.pop()
+            events = [part + b"\n\n" for part in parts]
+        if len(self._rest) > MOST_BYTES:
+            self.broken = f"one event is over {MOST_BYTES // 1024**2} MiB"
+            return b""
+        passed = [event for event in events if self._take(event)]
+        if not passed:
+            return b""
+        if self.began:
+            if self._held:
+                passed = [*self._held, *passed]
+                self._held = []
+            return passed[0] if len(passed) == 1 else b"".join(passed)
+        return self._hold(passed)
+
+    def held(self) -> bytes:
+        """What was held back and never passed on: of an answer that ends without content."""
+        held, self._held = b"".join(self._held), []
+        return held
+
+    def _split(self, data: bytes) -> list[bytes]:
+        events, begin = [], 0
+        for end in _END.finditer(data):
+            events.append(data[begin : end.end()])
+            begin = end.end()
+        self._rest = data[begin:]
+        return events
+
+    def _hold(self, passed: list[bytes]) -> bytes:
+        self._held += passed
+        self._held_bytes += sum(map(len, passed))
+        if self._held_bytes > MOST_BYTES:
+            self.broken = f"nothing of it is content after {MOST_BYTES // 1024**2} MiB"
+        return b""
+
+    def _take(self, event: bytes) -> bool:
+        """Whether it is passed on. Events that carry no data are."""
+        if self.done or self.broken is not None:
+            return False
+        if event.startswith(b"data: {") and event.count(b"\n") == 2 and b"\r" not in event:
+            return self._look(event[6:-2])
+        lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
+        if not lines:
+            return True
+        data = b"\n".join(lines)
+        if data.strip() == b"[DONE]":
+            self.done = True
+            return True
+        return self._look(data)
+
+    def _look(self, data: bytes) -> bool:
+        try:
+            chunk = _CHUNK.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.broken = "an event in it is no JSON of a chat answer"
+            return False
+        if chunk.error is not NOTHING and is_there(chunk.error):
+            self.broken = _said(chunk.error)
+            return False
+        choices = chunk.choices
+        if choices:
+            for choice in choices:
+                self._choose(choice)
+        if chunk.usage is not None:
+            self.usage = chunk.usage.counted()
+            if not choices and not self._keep_usage:
+                return False
+        return True
+
+    def _choose(self, choice: _Choice) -> None:
+        delta, text = choice.delta, choice.text
+        if choice.finish_reason is not None:
+            self.finish = choice.finish_reason
+            self.began = True
+        if delta is not None:
+            text = delta.content or delta.reasoning_content or delta.refusal or text
+            if delta.tool_calls is not NOTHING and is_there(delta.tool_calls):
+                self.characters += len(bytes(delta.tool_calls))
+                self.began = True
+            elif is_there(delta.function_call) or is_there(delta.audio):
+                self.began = True
+        if text:
+            self.characters += len(text)
+            self.began = True
+
+
+def _said(raw: msgspec.Raw) -> str:
+    error: Any = msgspec.json.decode(raw)
+    message = error.get("message") if isinstance(error, dict) else error
+    return f"it says: {str(message)[:300]}"

@@ -1,0 +1,1 @@
+"""Tenancy: projects, keys and their scopes, limits and budgets."""

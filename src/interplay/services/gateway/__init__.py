@@ -1,0 +1,1 @@
+"""The model plane: OpenAI's API in front of every model."""

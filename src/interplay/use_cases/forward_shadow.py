@@ -1,0 +1,133 @@
+"""A share of the answers is asked for at another deployment too, and kept for comparison; its caller waits for nothing.
+
+Only answers that come whole: of a stream nobody keeps the text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from interplay.core.errors import InterplayError
+from interplay.core.failures import Failure, StepFailure
+from interplay.core.models.call_plan import Try
+from interplay.core.models.comparison import Comparison, Side, same_answer, shortened
+from interplay.core.models.health import OK
+from interplay.core.models.refusals import refusal
+from interplay.core.models.routing import LiveModel
+from interplay.core.models.usage import Usage
+from interplay.core.models.usage_record import UsageRecord
+from interplay.core.models.wire import Asked, answered, raw_of, spliced
+from interplay.core.tenancy.keys import Caller
+from interplay.ports.comparison_store import ComparisonStore
+from interplay.ports.upstream import Outgoing
+from interplay.use_cases.forward_attempt import Attempt
+
+if TYPE_CHECKING:
+    from interplay.use_cases.forward_parts import ForwardParts, Incoming
+
+_LOG: Final = logging.getLogger("interplay.gateway")
+_MOST: Final = 16  # at once: a shadow may not take the place of a real call
+
+
+class Shadows:
+    """Those under way in this process."""
+
+    def __init__(self, store: ComparisonStore) -> None:
+        self._store = store
+        self._running = 0
+
+    def consider(self, parts: ForwardParts, model: LiveModel, shadowed: Shadowed) -> None:
+        """Starts one where the policy, chance and room allow it; returns at once."""
+        policy, live = model.policy.shadow, model.shadow
+        if policy is None or live is None or live.name == shadowed.deployment or parts.draw() >= policy.share:
+            return
+        roomy = self._running < _MOST and not live.full and live.available(parts.clock.monotonic())
+        if roomy and live.connection.kind in parts.forwarded:
+            self._running += 1
+            parts.spawn(self._run(parts, Try(live, model), shadowed), self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running -= 1
+        if not task.cancelled() and task.exception() is not None:
+            _LOG.error("a shadow failed for a reason of ours", exc_info=task.exception())
+
+    async def _run(self, parts: ForwardParts, step: Try, shadowed: Shadowed) -> None:
+        clock, live = parts.clock, step.live
+        began = clock.monotonic()
+        live.begin(began)
+        failure: Failure | None = None
+        body = b""
+        try:
+            body = await _asked_again(parts, step, shadowed)
+        except StepFailure as failed:
+            failure = failed.failure
+        seconds = clock.monotonic() - began
+        live.observe(clock.monotonic(), seconds, OK if failure is None else failure.code)
+        found = answered(body)
+        usage = found.counted() if found is not None else None
+        if failure is None:
+            _record(parts, step, shadowed, usage or Usage(calls=1), seconds)
+        mine, other = told(shadowed.body), told(body)
+        given = Side(shadowed.deployment, shadowed.seconds, shortened(mine))
+        shadow = Side(live.name, seconds, None if failure else shortened(other), failure)
+        asked = shortened({name: shadowed.asked.value(name) for name in shadowed.asked.fields})
+        same = failure is None and same_answer(mine, other)
+        try:
+            kept = Comparison(step.model.name, clock.now(), asked, given, shadow, same)
+            await self._store.keep(shadowed.caller.project_id, kept)
+        except InterplayError as away:
+            _LOG.warning("a shadow's answer was not kept: %s", away.detail)
+
+
+class Shadowed:
+    """The call that was answered, and how. It is taken apart here, so that nothing holds on to the call."""
+
+    __slots__ = ("asked", "body", "caller", "deployment", "incoming", "seconds")
+
+    def __init__(self, incoming: Incoming, caller: Caller, asked: Asked, attempt: Attempt, seconds: float) -> None:
+        self.incoming = incoming
+        self.caller = caller
+        self.asked = asked
+        self.deployment = attempt.live.name
+        self.body = attempt.body
+        self.seconds = seconds
+
+
+async def _asked_again(parts: ForwardParts, step: Try, shadowed: Shadowed) -> bytes:
+    deployment, project = step.live.deployment, shadowed.caller.project_id
+    target = parts.upstream.target(project, step.live.connection)
+    if target is None:
+        target = await parts.upstream.resolve(project, step.live.connection)
+    defaults = {name: raw_of(value) for name, value in deployment.options.items()}
+    body = spliced(shadowed.asked, raw_of(deployment.model), defaults)
+    outgoing = Outgoing(target, shadowed.incoming.path, body)
+    whole = await parts.upstream.call(outgoing, parts.patience(step, stream=False))
+    if whole.status >= 400 or answered(whole.body) is None:
+        found = refusal(step.live.name, whole.status, whole.body, whole.retry_after, parts.clock.now())
+        raise StepFailure(found.code if whole.status >= 400 else "unavailable", found.detail)
+    return whole.body
+
+
+def _record(parts: ForwardParts, step: Try, shadowed: Shadowed, usage: Usage, seconds: float) -> None:
+    deployment, caller = step.live.deployment, shadowed.caller
+    name = f"{deployment.connection}/{deployment.model}"
+    place = (parts.next_id(), parts.clock.now(), caller.project_id, caller.key_id, shadowed.asked.model, name)
+    parts.record(UsageRecord(*place, outcome="shadow", usage=usage, seconds=seconds))
+
+
+def told(body: bytes) -> Any:
+    """What an answer says, without its ids and counts."""
+    try:
+        answer = msgspec.json.decode(body)
+        if "choices" in answer:
+            message = answer["choices"][0]["message"]
+            return {"text": message.get("content"), "tool_calls": message.get("tool_calls") or []}
+        if "results" in answer:
+            return {"order": [row["index"] for row in answer["results"]]}
+        return {"vectors": [row["embedding"] for row in answer["data"]]}
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,107 @@
+"""One call of a model as a use case asks for it, and who is heard where two are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from interplay.core.models.call_facts import CallFacts
+from interplay.core.models.registry import Connection, Deployment
+from interplay.core.models.requests import Delta
+from interplay.ports.clock import Clock
+from interplay.ports.model_provider import ModelProvider, OnDelta
+
+Answer = TypeVar("Answer")
+ProviderOf = Callable[[int, Connection], Awaitable[ModelProvider]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What `ModelCall.send` sends with. The key differs where another deployment or a second call is tried."""
+
+    provider: ModelProvider
+    deployment: Deployment
+    on_delta: OnDelta | None
+    idempotency_key: str | None
+    first_token: float | None
+    idle: float | None
+    drop_unsupported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall(Generic[Answer]):
+    """A call as a step asks for it.
+
+    `asked`: everything that the answer depends on beside the alias, and `answer` its type: what a cache needs.
+    `meaning`: the text that a semantic cache may compare, and `asked_around` the rest, which must be equal.
+    """
+
+    project_id: int
+    alias: str
+    send: Callable[[Attempt], Awaitable[Answer]]
+    answer: type[Answer]
+    asked: Any = None
+    meaning: str | None = None
+    asked_around: Any = None
+    facts: CallFacts = field(default_factory=CallFacts)
+    on_delta: OnDelta | None = None
+    idempotency_key: str | None = None
+    first_token: float | None = None
+    idle: float | None = None
+    flow: str = ""  # whose step it is
+    run_id: UUID | None = None
+    within: float | None = None  # seconds after which the caller gives up
+
+
+class Race:
+    """Two calls at most, of which the first to speak is heard; a call without a rival is a race of one."""
+
+    def __init__(self, on_delta: OnDelta | None) -> None:
+        self._on_delta = on_delta
+        self.winner: Ear | None = None
+        self.decided = asyncio.Event()
+
+    def ear(self) -> Ear:
+        return Ear(self)
+
+    def won_by(self, ear: Ear) -> bool:
+        """Whether this one may be heard: it was the first to ask."""
+        if self.winner is None:
+            self.winner = ear
+            self.decided.set()
+        return self.winner is ear
+
+    def hear(self, ear: Ear, delta: Delta) -> None:
+        if self.won_by(ear) and self._on_delta is not None:
+            self._on_delta(delta)
+
+    @property
+    def streams(self) -> bool:
+        return self._on_delta is not None
+
+
+class Ear:
+    """Where one try's text arrives. `sent`: the call was made; `began_at`: since when some of it was heard."""
+
+    def __init__(self, race: Race) -> None:
+        self._race = race
+        self.began_at: float | None = None
+        self.sent = False
+
+    @property
+    def lost(self) -> bool:
+        return self._race.winner is not None and self._race.winner is not self
+
+    def listen(self, clock: Clock) -> OnDelta | None:
+        if not self._race.streams:
+            return None
+
+        def heard(delta: Delta) -> None:
+            if self.began_at is None:
+                self.began_at = clock.monotonic()
+            self._race.hear(self, delta)
+
+        return heard

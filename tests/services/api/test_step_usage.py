@@ -1,0 +1,103 @@
+"""Calls that steps make count on the project's limits and budgets, and leave their usage behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from interplay.client import AsyncClient
+from tests.provider_server import ProviderServer
+
+FLOW = "flow: talk\nsteps: {say: {chat: {model: assistant, prompt: Hi, max_tokens: 20}}}\noutput: $say.text\n"
+
+
+async def ready(client: AsyncClient, url: str, **model: Any) -> None:
+    await client.connections.put("away", {"base_url": "http://127.0.0.1:9/v1"})
+    await client.connections.put("here", {"base_url": url})
+    body = {"task": "chat", "deployments": [{"connection": "here", "model": "m"}], **model}
+    await client.models.put("assistant", body)
+    await client.flows.put("talk", FLOW)
+
+
+async def run(client: AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = await client.runs.create("talk", wait=30.0)
+    return found
+
+
+async def records(client: AsyncClient, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(15):
+        while len(found := (await client.usage.records())["items"]) < count:
+            await asyncio.sleep(0.05)
+    return list(found)
+
+
+class TestUsage:
+    async def test_a_call_leaves_one_record_with_its_run_and_flow(
+        self, client: AsyncClient, provider: ProviderServer
+    ) -> None:
+        deployments = [
+            {"connection": "away", "model": "m"},
+            {"connection": "here", "model": "m", "price": {"input": 1_000_000, "output": 0}},
+        ]
+        await ready(client, provider.url, deployments=deployments)
+        made = await run(client)
+        (record,) = await records(client, 1)
+        assert (record["flow"], record["run_id"]) == ("talk", made["run"])
+        assert (record["alias"], record["deployment"], record["outcome"]) == ("assistant", "here/m", "ok")
+        assert record["attempts"] == 2
+        assert record["usage"]["input_tokens"] == 7
+        assert record["usage"]["usd"] == 7.0
+
+    async def test_one_that_failed_leaves_its_code(self, client: AsyncClient, provider: ProviderServer) -> None:
+        await ready(client, provider.url)
+        provider.play({"status": 400})
+        assert (await run(client))["status"] == "failed"
+        (record,) = await records(client, 1)
+        assert record["outcome"] == "bad_request"
+
+    async def test_the_price_book_counts_before_the_deployments_own(
+        self, client: AsyncClient, provider: ProviderServer
+    ) -> None:
+        own = {"connection": "here", "model": "m", "price": {"input": 1, "output": 1}}
+        await ready(client, provider.url, deployments=[own])
+        await client.prices.put("here/m", 0, 1_000_000)
+        await run(client)
+        (record,) = await records(client, 1)
+        assert record["usage"]["usd"] == 5.0
+
+
+class TestLimits:
+    async def test_an_aliass_limit_holds_for_steps_and_says_its_name(
+        self, client: AsyncClient, provider: ProviderServer
+    ) -> None:
+        await ready(client, provider.url, limits={"requests": 1})
+        statuses = [(await run(client))["status"] for _ in range(3)]
+        assert statuses.count("succeeded") in (1, 2)  # two where the minute turned between them
+        assert len(provider.calls()) == statuses.count("succeeded")
+        failed = await run(client)
+        if failed["status"] == "failed":
+            assert failed["error"]["failure"]["code"] == "rate_limited"
+            assert "assistant" in str(failed["error"])
+
+    async def test_a_budget_of_the_project_ends_calls(self, client: AsyncClient, provider: ProviderServer) -> None:
+        own = {"connection": "here", "model": "m", "price": {"input": 1000, "output": 1000}}
+        await ready(client, provider.url, deployments=[own])
+        await client.budgets.put("project", 0.000001, "total")
+        failed = await run(client)
+        assert failed["status"] == "failed"
+        assert failed["error"]["failure"]["code"] == "budget_exceeded"
+        assert provider.calls() == []
+
+    async def test_an_answer_of_no_use_is_paid_too(self, client: AsyncClient, provider: ProviderServer) -> None:
+        await ready(client, provider.url, limits={"tokens": 40})  # each call is estimated at 20
+        provider.play({"finish": "content_filter"})
+        codes = [(await run(client))["error"]["failure"]["code"] for _ in range(5)]
+        assert codes[0] == "content_filtered"
+        assert "rate_limited" in codes  # even where the minute turns between them
+
+    async def test_what_failed_takes_nothing(self, client: AsyncClient, provider: ProviderServer) -> None:
+        await ready(client, provider.url, limits={"tokens": 60})
+        provider.play({"status": 500}, {"status": 500}, {"status": 500}, {})
+        for _ in range(3):
+            assert (await run(client))["error"]["failure"]["code"] == "unavailable"
+        assert (await run(client))["status"] == "succeeded"

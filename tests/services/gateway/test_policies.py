@@ -1,0 +1,215 @@
+"""What policies, limits and keys do to calls, over HTTP and on both faces."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from interplay.core.models.policy import CachePolicy, Fallbacks, Hedge, Policy, Retries, Shadow, Timeouts
+from interplay.core.models.registry import Deployment, Model, Price
+from interplay.core.tenancy.keys import Key, digest_of, hint_of, new_secret
+from interplay.core.tenancy.limits import Budget, Limits
+from interplay.services.all_in_one.machine import Machine
+from tests.provider_server import ProviderServer
+from tests.services.gateway.conftest import put_policy
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+CHAT = "/v1/chat/completions"
+_NUMBERS = itertools.count(1)
+
+
+def say(model: str = "p", **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Count."}], **more}
+
+
+async def key(machine: Machine, **fields: Any) -> dict[str, str]:
+    """The header of a new key."""
+    secret = new_secret(os.urandom(32))
+    scopes = fields.pop("scopes", frozenset({"models:call"}))
+    tenancy = machine.platform.tenancy
+    made = Key(machine.gateway.next_id(), 1, f"k{next(_NUMBERS)}", digest_of(secret.encode()), hint_of(secret), scopes)
+    made = msgspec.structs.replace(made, **fields)
+    await tenancy.keys.put_key(made)
+    for budget in made.budgets:
+        await tenancy.keys.put_budget(1, made.key_id, budget)
+    await tenancy.snapshots.refresh()
+    return {"Authorization": f"Bearer {secret}"}
+
+
+class TestFailures:
+    async def test_a_rate_limit_goes_to_the_alias_that_the_policy_names(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "spare", Policy(), "two")
+        await put_policy(machine, "p", Policy(fallbacks=Fallbacks(rate_limited=("spare",))), "one")
+        provider.play({"status": 429})
+        answer = await http.post(CHAT, json=say())
+        assert (answer.status_code, answer.headers["x-interplay-model"]) == (200, "two/up-two")
+
+    async def test_a_filtered_answer_goes_elsewhere_where_the_policy_says_so(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "spare", Policy(), "two")
+        await put_policy(machine, "p", Policy(fallbacks=Fallbacks(content_filtered=("spare",))), "one")
+        provider.play({"finish": "content_filter"})
+        answer = await http.post(CHAT, json=say())
+        assert answer.headers["x-interplay-model"] == "two/up-two"
+
+    async def test_a_retry_waits_and_calls_again(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(retries=Retries(max=2, backoff=0.01)), "one")
+        provider.play({"status": 503}, {"fault": "reset"}, {})
+        assert (await http.post(CHAT, json=say())).status_code == 200
+        assert len(provider.calls()) == 3
+
+    async def test_a_total_that_is_over_ends_the_call(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(timeouts=Timeouts(total=0.2)), "one")
+        provider.play({"fault": "hang"})
+        answer = await http.post(CHAT, json=say())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+
+    async def test_a_stream_without_a_first_token_goes_elsewhere(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(timeouts=Timeouts(first_token=0.2)))
+        provider.play({"fault": "hang"})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert answer.headers["x-interplay-model"] == "two/up-two"
+        assert answer.text.endswith("data: [DONE]\n\n")
+
+    async def test_a_stream_that_goes_silent_says_so(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(timeouts=Timeouts(idle=0.2)), "one")
+        provider.play({"fault": "stall"})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert '"code":"timeout"' in answer.text
+        assert "[DONE]" not in answer.text
+
+    async def test_a_broken_stream_is_begun_again_where_the_policy_pays_for_it(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(rescue="restart"))
+        provider.play({"fault": "cut"})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert '"interplay":{"rescue":"restart","deployment":"two/up-two"}' in answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+
+
+class TestHedging:
+    async def test_a_second_call_answers_for_a_slow_first_one(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(hedge=Hedge(share=1.0, after=0.1)))
+        provider.play({"delay": 3.0})
+        answer = await http.post(CHAT, json=say())
+        assert answer.headers["x-interplay-model"] == "two/up-two"
+        lives = machine.gateway.snapshot().models[1, "p"].deployments
+        assert [live.inflight for live in lives] == [0, 0], "the slower one was cancelled"
+
+
+class TestRoom:
+    async def test_calls_beyond_the_room_wait_for_it(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await machine.platform.models.put_model(1, Model("p", "chat", (Deployment("one", "up", concurrency=1),)))
+        await machine.platform.tenancy.snapshots.refresh()
+        provider.play({"delay": 0.05})
+        answers = await asyncio.gather(*(http.post(CHAT, json=say()) for _ in range(4)))
+        assert [answer.status_code for answer in answers] == [200] * 4
+
+    async def test_a_line_that_is_full_is_said_to_be(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        one = Model("p", "chat", (Deployment("one", "up", concurrency=1),), policy=Policy(queue=0))
+        await machine.platform.models.put_model(1, one)
+        await machine.platform.tenancy.snapshots.refresh()
+        provider.play({"delay": 0.3})
+        answers = await asyncio.gather(*(http.post(CHAT, json=say()) for _ in range(3)))
+        assert sorted(answer.status_code for answer in answers) == [200, 429, 429]
+        assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+
+
+class TestCaching:
+    async def test_an_equal_request_is_answered_again_without_a_call(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
+        asked = say(seed=next(_NUMBERS))
+        first = await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        again = await http.post(CHAT, json={**asked, "user": "somebody else"})
+        assert again.content == first.content
+        assert again.headers["x-interplay-cache"] == "exact"
+        assert len(provider.calls()) == 1
+        await http.post(CHAT, json={**asked, "temperature": 0})
+        assert len(provider.calls()) == 2
+
+
+class TestShadows:
+    async def test_another_deployment_is_asked_too_and_its_answer_kept(
+        self, machine: Machine, http: httpx.AsyncClient, other: ProviderServer
+    ) -> None:
+        policy = Policy(shadow=Shadow("two/up-two", 1.0))
+        deployments = (Deployment("one", "up-one"), Deployment("two", "up-two", weight=0.0))
+        alias = f"shadowed-{next(_NUMBERS)}"
+        await machine.platform.models.put_model(1, Model(alias, "chat", deployments, policy=policy))
+        await machine.platform.tenancy.snapshots.refresh()
+        other.play({"text": "something else"})
+        answer = await http.post(CHAT, json=say(alias))
+        assert answer.headers["x-interplay-model"] == "one/up-one"
+        await machine.gateway.settled()
+        (kept,) = await machine.platform.comparisons.newest(1, alias, 5)
+        assert kept.shadow.answer["text"] == "something else"
+        assert kept.given.answer["text"] == "one two three four five"
+        assert not kept.same
+
+
+class TestKeys:
+    async def test_without_the_scope(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        headers = await key(machine, scopes=frozenset({"runs:read"}))
+        answer = await http.post(CHAT, json=say("gpt"), headers=headers)
+        assert answer.status_code == 403
+        assert "'models:call'" in answer.json()["error"]["message"]
+
+    async def test_only_for_some_models(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        headers = await key(machine, models=("al*",))
+        assert (await http.post(CHAT, json=say("gpt"), headers=headers)).status_code == 403
+        assert (await http.post(CHAT, json=say("alone"), headers=headers)).status_code == 200
+        listed = (await http.get("/v1/models", headers=headers)).json()["data"]
+        assert [entry["id"] for entry in listed] == ["alone"]
+
+    async def test_over_its_requests(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        headers = await key(machine, limits=Limits(requests=3))
+        answers = [await http.post(CHAT, json=say("gpt"), headers=headers) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+        assert answers[0].headers["x-ratelimit-limit-requests"] == "3"
+        assert answers[2].headers["x-ratelimit-remaining-requests"] == "0"
+        refused = answers[3]
+        assert refused.json()["error"]["limit"].startswith("requests of key")
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+
+    async def test_over_its_budget(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        headers = await key(machine, budgets=(Budget(0.000001, "day"),))
+        dear = Model("dear", "chat", (Deployment("one", "up", Price(1000.0, 1000.0)),))
+        await machine.platform.models.put_model(1, dear)
+        await machine.platform.tenancy.snapshots.refresh()
+        answer = await http.post(CHAT, json=say("dear"), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (402, "budget_exceeded")
+
+    async def test_each_answer_is_written_down(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        answer = await http.post(CHAT, json=say("gpt"))
+        await machine.platform.tenancy.writer.flush()
+        (record,) = await machine.platform.tenancy.usage.latest(1, 1)
+        assert record.record_id.hex == answer.headers["x-request-id"]
+        assert (record.alias, record.deployment, record.status) == ("gpt", "one/up-one", 200)
+        assert (record.usage.input_tokens, record.usage.output_tokens, record.attempts) == (7, 5, 1)
