@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INTERPLAY := .venv/bin/interplay
 
-.PHONY: help demo up check test e2e bench bench-peers client wheel docs format unit lock clean setup
+.PHONY: help demo up check test e2e bench bench-peers client wheel docs format unit seek lock clean setup
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ format: setup ## Mend formatting and what the linter can mend by itself
 
 unit: setup ## Only the unit tests
 	@$(PYTHON) -m pytest tests/unit -q
+
+seek: setup ## Property tests with new random examples, ROUNDS=5 times; the fixed ones are in `check`
+	@for round in $$(seq $(or $(ROUNDS),5)); do \
+		$(PYTHON) -m pytest tests/unit -m hypothesis -n auto -q --hypothesis-profile=seek --hypothesis-seed=random || exit 1; done
 
 lock: setup ## Resolve the dependencies anew into uv.lock
 	@.cache/uv/bin/uv lock --upgrade

@@ -63,6 +63,7 @@ def suites() -> list[str]:
 def suite_phase(name: str) -> Phase:
     report = REPORTS / f"{name}.xml"
     command = [sys.executable, "-m", "pytest", f"tests/{name}", "--durations=5", f"--junitxml={report}", "-q"]
+    command += ["-n", "auto"] if name in FIRST else []  # these share no server
     return Phase(f"{name} tests", command, report)
 
 

@@ -16,7 +16,7 @@ from interplay.core.flows.canonical import flow_version
 from interplay.core.flows.format import format_flow, surface, to_yaml
 from interplay.core.flows.parse import parse_data, parse_flow
 from interplay.core.flows.problems import InvalidFlow
-from interplay.core.flows.source import RoundTrip
+from interplay.core.flows.source import RoundTrip, comments
 from tests.unit.flows.random_flows import FLOWS
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
@@ -200,6 +200,19 @@ class TestWhatStandsBetween:
         assert after is not None
         assert flow_version(before) == flow_version(after)
         assert format_flow(once) == once
+
+
+class TestWhatTheLibraryWouldDrop:
+    @pytest.mark.parametrize("above", ["- -", "- - - ", "-   - "])
+    def test_a_comment_behind_an_empty_item_of_an_item_stays(self, above: str) -> None:
+        text = f"flow: odd\nsteps:\n  b:\n    set:\n      v:\n        {above}\n# kept\n    retry: 1\n"
+        once = format_flow(text)
+        assert once.count("# kept") == 1
+        assert format_flow(once) == once
+
+    def test_what_only_looks_like_a_comment_is_none(self) -> None:
+        text = "flow: odd # one\nsteps:\n  b:\n    set:\n      v: 'a # b'\n      w: |\n        # c\n# two\n  # three"
+        assert comments(text) == ["# one", "# two", "# three"]
 
 
 class TestAnyFlow:

@@ -12,7 +12,7 @@ from interplay.core.flows.ir import Flow, Policy, Step
 from interplay.core.flows.kinds import KINDS, POLICIES
 from interplay.core.flows.parse import FLOW_KEYS, ParsedFlow, parse_flow
 from interplay.core.flows.problems import InvalidFlow
-from interplay.core.flows.source import Path, RoundTrip
+from interplay.core.flows.source import Path, RoundTrip, comments
 
 BEFORE_KIND: Final = ("about", "when")  # of a step; everything else around its kind stands behind it
 _PASSES: Final = 4  # until nothing changes any more; one is enough but for odd comments
@@ -22,20 +22,22 @@ _INPUT_KEYS: Final = ("type", "enum", "items", "fields", "schema", "default", "a
 def format_flow(text: str, file: str = "") -> str:
     """The text with its keys in the usual order, its expressions quoted, and no line broken.
 
+    A text whose meaning or comments would not come through whole is given back as it is.
+
     Raises InvalidFlow for a text that is no YAML or no flow: nothing is guessed.
     """
-    wanted = _version(text, file)
+    wanted, said = _version(text, file), sorted(comments(text))
     made = text
     for _ in range(_PASSES):
         before, made = made, _once(made)
         if made == before:
             break
         try:
-            same = _version(made, file) == wanted
+            same = _version(made, file) == wanted and sorted(comments(made)) == said
         except InvalidFlow:
             same = False
         if not same:
-            return text  # better untidy than different
+            return text  # better untidy than different: the library drops a comment behind `- -`, for one
     return made if made == before else text
 
 

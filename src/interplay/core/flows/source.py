@@ -284,12 +284,24 @@ class _Reader:
         return text + rest.rstrip()
 
 
+_COMMENT: Final = re.compile("#[^\\n]*")
 _UNWRITABLE: Final = re.compile("[\\r\\x85\\u2028\\u2029\\ufeff]|^<<$")
 
 
 def compose(text: str) -> Any:
     """The nodes of a text that was read without a problem, with their places."""
     return YAML(typ="safe", pure=True).compose(io.StringIO(text))
+
+
+def comments(text: str) -> list[str]:
+    """What the comments of such a text say, in its order: each `#…` that stands between two tokens."""
+    made: list[str] = []
+    end = 0
+    for token in YAML(typ="safe", pure=True).scan(io.StringIO(text)):
+        if token.start_mark.index > end:
+            made += (part.rstrip() for part in _COMMENT.findall(text, end, token.start_mark.index))
+        end = max(end, token.end_mark.index)
+    return made
 
 
 class RoundTrip:
