@@ -14,17 +14,18 @@ from interplay.core.flows.values import Interpolated, Literal, Record, Reference
 
 ENOUGH: Final = 5_000  # nothing is counted beyond
 _TEXT: Final = 200  # characters that are as much as one value
+_ONE: Final = frozenset((int, float, bool))
 _ITEM: Final = 10  # what an item costs map and filter by itself
 
 
 def demand(value: Evaluable, names: Names) -> int:
     """`ENOUGH` or more for what may be much."""
-    if isinstance(value, Literal | Reference):
+    if isinstance(value, Expression):  # the usual ones first: this is asked for every value of every step
+        return _of_expression(value, names)
+    if isinstance(value, (Literal, Reference)):
         return 0
-    if isinstance(value, Expression):
-        return sum(amount(part) for part in value.read(names))
     if isinstance(value, Record):
-        return _several([part for _, part in value.fields], names)
+        return _of_fields(value, names)
     if isinstance(value, Sequence):
         return _several(value.items, names)
     if isinstance(value, Interpolated):
@@ -35,6 +36,22 @@ def demand(value: Evaluable, names: Names) -> int:
     if isinstance(value, Rendered):
         return _of_template(value, names)
     return 0  # of a test, of another package
+
+
+def _of_expression(value: Expression, names: Names) -> int:
+    found = 0
+    for part in value.read(names):
+        found += 1 if part.__class__ in _ONE else amount(part)
+    return found
+
+
+def _of_fields(value: Record, names: Names) -> int:
+    found = 0
+    for _, part in value.fields:
+        found += demand(part, names)
+        if found >= ENOUGH:
+            break
+    return found
 
 
 def _several(values: Any, names: Names) -> int:
@@ -63,7 +80,7 @@ def amount(value: Any) -> int:
     """How many values there are in a value, at least; `ENOUGH` and more are not told apart."""
     if isinstance(value, str):
         return 1 + len(value) // _TEXT
-    if not isinstance(value, dict | list):
+    if not isinstance(value, (dict, list)):
         return int(value is not ABSENT)
     found = 0
     todo: list[Any] = [value]
