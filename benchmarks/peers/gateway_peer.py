@@ -58,7 +58,7 @@ class InterplayGateway:
         home.mkdir()
         self._host = await asyncio.to_thread(Ours, home, "--workers", "0")
         async with AsyncClient(self._host.url, self._host.key) as client:
-            await client.connections.put("up", {"base_url": f"http://{upstream}/v1", "api_key": "up-secret"})
+            await client.connections.put("up", {"base_url": f"http://{upstream}/v1", "api_key": "secret://UP"})
             for model in MODELS:
                 both = [{"connection": "up", "model": model}, {"connection": "up", "model": f"{model}-b"}]
                 policy = {"strategy": "least_latency"}
@@ -72,6 +72,7 @@ class InterplayGateway:
             "INTERPLAY_HOME": str(home),
             "INTERPLAY_PORT": str(port),
             "INTERPLAY_KEY": self._host.key,
+            "INTERPLAY_SECRET_UP": "up-secret",
             "INTERPLAY_EGRESS_ALLOW": "127.0.0.0/8",
             "INTERPLAY_GATEWAY_FACE": self._face,
         }

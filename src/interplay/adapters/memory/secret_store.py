@@ -8,16 +8,18 @@ from interplay.core.errors import NotFound
 
 
 class MemorySecretStore:
-    """The same secrets for every project: what a process was started with."""
+    """The same secrets for every project: what a process was started with. Their names in any case, as they are
+    written in capitals where they are set and in small letters where they are used."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
-        self._values = dict(values or {})
+        self._values = {name.lower(): value for name, value in (values or {}).items()}
 
     async def reveal(self, project_id: int, name: str) -> str:  # noqa: ARG002
-        if name not in self._values:
+        value = self._values.get(name.lower())
+        if value is None:
             raise NotFound(
                 f"There is no secret {name!r}.",
                 where=f"secret://{name}",
                 advice=f"Start with INTERPLAY_SECRET_{name.upper().replace('-', '_')} set.",
             )
-        return self._values[name]
+        return value
