@@ -13,6 +13,7 @@ from benchmarks.harness.ours import INTERPLAY, Ours, family_memory
 from benchmarks.peers.processes import Service, free_ports
 from interplay.client import AsyncClient
 
+LIMITS = {"requests": 100_000_000, "tokens": 100_000_000_000}  # a minute: counted, and never reached
 MODELS = ("bench", "paced")  # the upstream paces a stream where the model's name says so
 
 
@@ -38,7 +39,7 @@ class GatewayPeer(Protocol):
 
 
 class InterplayGateway:
-    """`interplay serve gateway`, its database that of an `interplay up` without a worker: keys and usage on."""
+    """`interplay serve gateway` on the database of an `interplay up` without a worker: keys, limits and usage on."""
 
     versions: Mapping[str, str] = {"interplay": metadata.version("interplay")}
 
@@ -59,10 +60,11 @@ class InterplayGateway:
         self._host = await asyncio.to_thread(Ours, home, "--workers", "0")
         async with AsyncClient(self._host.url, self._host.key) as client:
             await client.connections.put("up", {"base_url": f"http://{upstream}/v1", "api_key": "secret://UP"})
-            for model in MODELS:
-                both = [{"connection": "up", "model": model}, {"connection": "up", "model": f"{model}-b"}]
-                policy = {"strategy": "least_latency"}
-                await client.models.put(model, {"task": "chat", "deployments": both, "policy": policy})
+            for model in MODELS:  # one way to go, as the peers have it
+                one = [{"connection": "up", "model": model}]
+                await client.models.put(model, {"task": "chat", "deployments": one})
+            made = await client.keys.create("bench", models=list(MODELS), limits=LIMITS)
+            self._key = made["secret"]
             for number in range(self._aliases):
                 one = [{"connection": "up", "model": "bench"}]
                 await client.models.put(f"alias-{number}", {"task": "chat", "deployments": one})
@@ -80,9 +82,8 @@ class InterplayGateway:
         await self._gateway.listening(port, 60)
 
     def aim(self, model: str) -> Aim:
-        assert self._host is not None
         assert self._gateway is not None
-        return Aim(self._address, key=self._host.key, model=model, pid=self._gateway.pid)
+        return Aim(self._address, key=self._key, model=model, pid=self._gateway.pid)
 
     def memory(self) -> float:
         return family_memory(self._gateway.pid) if self._gateway is not None else 0.0

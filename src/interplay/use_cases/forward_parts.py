@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure
@@ -35,6 +35,7 @@ from interplay.use_cases.forward_shadow import Shadows
 _LOG: Final = logging.getLogger("interplay.gateway")
 _CONNECT: Final = 5.0  # seconds
 _MASK: Final = (1 << 62) - 1
+_blank, _set = object.__new__, object.__setattr__
 # kinds of connections whose bytes go as they are
 FORWARDED: Final = frozenset(kind for kind, known in KINDS.items() if not known.own_client)
 NO_FALLBACKS: Final = Fallbacks()
@@ -110,7 +111,7 @@ class Flows(Protocol):
 
 
 class RequestIds:
-    """Time-ordered ids at a tenth of the price: chance once a process, then a count."""
+    """Time-ordered ids at a tenth of the price: chance once a process, then a count, and no check of the number."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -119,7 +120,10 @@ class RequestIds:
 
     def __call__(self) -> UUID:
         self._count = count = (self._count + 1) & _MASK
-        return UUID(int=(int(self._clock.now() * 1000) << 80) | self._high | count)
+        made = _blank(UUID)
+        _set(made, "int", (int(self._clock.now() * 1000) << 80) | self._high | count)
+        _set(made, "is_safe", SafeUUID.unknown)
+        return made
 
 
 @dataclass(slots=True)

@@ -204,3 +204,75 @@ class TestRequests:
             head, body = await caller.answer()
             assert head.startswith(b"HTTP/1.1 401")
             assert json.loads(body)["error"]["code"] == "invalid_api_key"
+
+
+class TestAHeadThatIsSentAgain:
+    """Its bytes are known by then; whatever else differs must be seen as if they were not."""
+
+    async def test_goes_with_the_body_of_its_own_however_it_is_cut(self, machine: Machine) -> None:
+        async def play(asked: Asked) -> None:
+            await asked.say(whole(b'{"choices":[{"finish_reason":"stop"}],"said":%s}' % asked.body))
+
+        async with raw_upstream(play) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            sent = 0
+
+            async def said(*parts: bytes) -> None:
+                nonlocal sent
+                for part in parts:
+                    caller.writer.write(part)
+                    await caller.writer.drain()
+                _, body = await caller.answer()
+                sent += 1
+                assert json.loads(body)["said"]["n"] == sent, "each answer is that of its own question"
+
+            for length in (1, 1, 7, 700, 70):  # as it is
+                await said(caller.request(n=sent + 1, pad="x" * length))
+            request = caller.request(n=sent + 1)
+            head = request.index(b"\r\n\r\n") + 4
+            await said(request[:head], request[head:])
+            await said(caller.request(n=sent + 1))
+            request = caller.request(n=sent + 1)
+            await said(request[:9], request[9:-3], request[-3:])
+            await said(caller.request(n=sent + 1))
+            await said(caller.request(b"x-more: 1\r\n", n=sent + 1))
+            await said(caller.request(b"x-more: 1\r\n", n=sent + 1, pad="y" * 99_000))
+            await said(b"\r\n" + caller.request(b"x-more: 1\r\n", n=sent + 1))
+            caller.writer.write(caller.request(n=sent + 1) + caller.request(n=sent + 2))
+            await said()
+            await said()
+            await said(caller.request(n=sent + 1))
+            assert upstream.calls == sent
+
+    async def test_is_not_believed_when_the_length_is_none(self, machine: Machine) -> None:
+        async with raw_upstream(lambda asked: asked.say(whole())) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            for _ in range(2):
+                await caller.send()
+                await caller.answer()
+            request = caller.request()
+            place = request.index(b"content-length: ") + 16
+            caller.writer.write(request[:place] + b"+" + request[place:])
+            head, _ = await read_all(caller)
+            assert b" 400 " in head
+            assert upstream.calls == 2
+
+    async def test_and_one_key_after_the_other_are_told_apart(self, machine: Machine) -> None:
+        async with raw_upstream(lambda asked: asked.say(whole())) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            for _ in range(2):
+                await caller.send()
+                assert b" 200 " in (await caller.answer())[0]
+            request = caller.request()
+            place = request.index(b"Bearer ik_") + 10
+            other = b"Z" if request[place : place + 1] != b"Z" else b"Y"
+            caller.writer.write(request[:place] + other + request[place + 1 :])
+            assert b" 401 " in (await caller.answer())[0]
+            await caller.send()
+            assert b" 200 " in (await caller.answer())[0]
+            assert upstream.calls == 3
+
+
+async def read_all(caller: Caller) -> tuple[bytes, bytes]:
+    head, _, body = (await caller.reader.read()).partition(b"\r\n\r\n")
+    return head, body

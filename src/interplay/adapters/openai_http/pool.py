@@ -63,6 +63,7 @@ class UpstreamPool:
         self._timer: asyncio.TimerHandle | None = None
         self._fast = False
         self._tls: ssl.SSLContext | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # asked once: asyncio's answer costs a system call
 
     def target(self, project_id: int, connection: Connection) -> Target | None:
         return self._targets.known(project_id, connection)
@@ -72,7 +73,9 @@ class UpstreamPool:
 
     def send(self, outgoing: Outgoing, listener: Listener, patience: Patience) -> Sending:
         exchange = _Exchange(self, outgoing, listener, patience)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            self._loop = loop = asyncio.get_running_loop()
         target = outgoing.target
         assert isinstance(target, HttpTarget)
         connection = self._take(target.lane, loop.time())
@@ -117,7 +120,8 @@ class UpstreamPool:
 
     def freed(self, connection: RawConnection) -> None:
         self._let_go(connection)
-        connection.deadline = asyncio.get_running_loop().time() + connection.idle_for
+        assert self._loop is not None
+        connection.deadline = self._loop.time() + connection.idle_for
         self._idle.setdefault(connection.lane, []).append(connection)
 
     def broken(self, connection: RawConnection, failure: Failure | None) -> None:

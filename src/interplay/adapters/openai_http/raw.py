@@ -33,6 +33,8 @@ class RawConnection(asyncio.Protocol, AnswerHead):
     __slots__ = (
         "_framed",
         "_keep",
+        "_loop",
+        "_out",
         "_owner",
         "_parser",
         "_pieces",
@@ -57,6 +59,8 @@ class RawConnection(asyncio.Protocol, AnswerHead):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._loop = asyncio.get_running_loop()
+        self._out: bytes | None = None
         self._framed = self._keep = False
         self.lane = lane
         self.who = who
@@ -69,7 +73,8 @@ class RawConnection(asyncio.Protocol, AnswerHead):
     # the pool's side
 
     def send(self, head: bytes, body: bytes, listener: Listener) -> None:
-        """`head` is whole, its empty line included."""
+        """`head` is whole, its empty line included. A short request is written at the end of this turn of the loop,
+        behind those of other connections: their servers wake once, not for each."""
         assert self._transport is not None
         self.status = 0
         self.content_type = b""
@@ -77,16 +82,22 @@ class RawConnection(asyncio.Protocol, AnswerHead):
         self.answered = self.touched = self.heard = self.paused = self.complete = self._framed = self._keep = False
         self.listener = listener
         if len(body) < _JOIN:
-            self._transport.write(head + body)
+            self._out = head + body
+            self._loop.call_soon(self._write)
         else:
             self._transport.writelines((head, body))
+
+    def _write(self) -> None:
+        out, self._out = self._out, None
+        if out is not None and self._transport is not None:
+            self._transport.write(out)
 
     def usable(self) -> bool:
         transport = self._transport
         return not self.dead and transport is not None and not transport.is_closing()
 
     def abort(self) -> None:
-        self.listener = None
+        self.listener = self._out = None
         self.dead = True
         if self._transport is not None:
             self._transport.abort()
@@ -150,6 +161,7 @@ class RawConnection(asyncio.Protocol, AnswerHead):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.dead = True
+        self._out = None
         if self.listener is None:
             self._owner.broken(self, None)
         elif self.answered and not self._framed and exc is None:
@@ -201,7 +213,8 @@ class RawConnection(asyncio.Protocol, AnswerHead):
         listener, self.listener = self.listener, None
         transport = self._transport
         # an answer before our whole request was out leaves the rest of it in the way of the next one
-        if self._keep and not self.dead and transport is not None and not transport.get_write_buffer_size():
+        unsent = self._out is not None or transport is None or transport.get_write_buffer_size()
+        if self._keep and not self.dead and not unsent:
             if self.paused:
                 self.resume()
             self._owner.freed(self)
