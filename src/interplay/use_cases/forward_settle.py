@@ -17,6 +17,7 @@ from interplay.core.tenancy.limits import micros_of
 from interplay.use_cases.forward_attempt import Attempt, StreamAttempt
 
 if TYPE_CHECKING:
+    from interplay.use_cases.forward_cache import Looked
     from interplay.use_cases.forward_call import Call
     from interplay.use_cases.forward_parts import ForwardParts
 
@@ -32,8 +33,8 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
     if attempt is None or call.caller is None or call.asked is None:
         if reservation is not None:
             parts.admit.release(reservation)
-        if call.cached:
-            parts.record(_again(parts, call, seconds))
+        if call.looked is not None and call.looked.kept is not None:
+            parts.record(_again(parts, call, call.looked, call.looked.kept.deployment, seconds))
         return
     used = [(attempt, _used(call, attempt, outcome))]
     if len(call.attempts) > 1:
@@ -97,12 +98,12 @@ def _record(
     )
 
 
-def _again(parts: ForwardParts, call: Call, seconds: float) -> UsageRecord:
+def _again(parts: ForwardParts, call: Call, looked: Looked, deployment: str, seconds: float) -> UsageRecord:
     """An answer that was given before: it used nothing."""
     assert call.caller is not None
     assert call.asked is not None
     place = (call.record_id, parts.clock.now(), call.caller.project_id, call.caller.key_id, call.asked.model)
-    return UsageRecord(*place, deployment=call.cached, seconds=seconds, cached="exact", attempts=0)
+    return UsageRecord(*place, deployment=deployment, seconds=seconds, cached=looked.how, attempts=0)
 
 
 def _used(call: Call, attempt: Attempt, outcome: str) -> Usage:

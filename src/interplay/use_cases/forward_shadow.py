@@ -20,14 +20,14 @@ from interplay.core.models.refusals import refusal
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord
-from interplay.core.models.wire import Asked, answered, raw_of, spliced
-from interplay.core.tenancy.keys import Caller
+from interplay.core.models.wire import answered, raw_of, spliced
 from interplay.ports.comparison_store import ComparisonStore
 from interplay.ports.upstream import Outgoing
 from interplay.use_cases.forward_attempt import Attempt
 
 if TYPE_CHECKING:
-    from interplay.use_cases.forward_parts import ForwardParts, Incoming
+    from interplay.use_cases.forward_call import Call
+    from interplay.use_cases.forward_parts import ForwardParts
 
 _LOG: Final = logging.getLogger("interplay.gateway")
 _MOST: Final = 16  # at once: a shadow may not take the place of a real call
@@ -40,14 +40,15 @@ class Shadows:
         self._store = store
         self._running = 0
 
-    def consider(self, parts: ForwardParts, model: LiveModel, shadowed: Shadowed) -> None:
+    def consider(self, parts: ForwardParts, model: LiveModel, call: Call, attempt: Attempt) -> None:
         """Starts one where the policy, chance and room allow it; returns at once."""
         policy, live = model.policy.shadow, model.shadow
-        if policy is None or live is None or live.name == shadowed.deployment or parts.draw() >= policy.share:
+        if policy is None or live is None or live.name == attempt.live.name or parts.draw() >= policy.share:
             return
         roomy = self._running < _MOST and not live.full and live.available(parts.clock.monotonic())
         if roomy and live.connection.kind in parts.forwarded:
             self._running += 1
+            shadowed = Shadowed(call, attempt, parts.clock.monotonic() - attempt.started)
             parts.spawn(self._run(parts, Try(live, model), shadowed), self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -88,10 +89,12 @@ class Shadowed:
 
     __slots__ = ("asked", "body", "caller", "deployment", "incoming", "seconds")
 
-    def __init__(self, incoming: Incoming, caller: Caller, asked: Asked, attempt: Attempt, seconds: float) -> None:
-        self.incoming = incoming
-        self.caller = caller
-        self.asked = asked
+    def __init__(self, call: Call, attempt: Attempt, seconds: float) -> None:
+        assert call.caller is not None
+        assert call.asked is not None
+        self.incoming = call.incoming
+        self.caller = call.caller
+        self.asked = call.asked
         self.deployment = attempt.live.name
         self.body = attempt.body
         self.seconds = seconds

@@ -11,7 +11,18 @@ import httpx
 import msgspec
 import pytest
 
-from interplay.core.models.policy import CachePolicy, Fallbacks, Hedge, Policy, Retries, Shadow, Timeouts
+from interplay.core.models.policy import (
+    Breaker,
+    CachePolicy,
+    Condition,
+    Fallbacks,
+    Hedge,
+    Policy,
+    Retries,
+    SemanticCache,
+    Shadow,
+    Timeouts,
+)
 from interplay.core.models.registry import Deployment, Model, Price
 from interplay.core.tenancy.keys import Key, digest_of, hint_of, new_secret
 from interplay.core.tenancy.limits import Budget, Limits
@@ -138,6 +149,40 @@ class TestRoom:
         assert sorted(answer.status_code for answer in answers) == [200, 429, 429]
         assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
 
+    async def test_a_deployment_that_begins_to_rest_meanwhile_is_not_called(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
+    ) -> None:
+        policy = Policy(breaker=Breaker(failures=1, pause=60.0))
+        deployments = (Deployment("one", "up", concurrency=1), Deployment("two", "up", priority=1))
+        alias = f"queued-{next(_NUMBERS)}"
+        await machine.platform.models.put_model(1, Model(alias, "chat", deployments, policy=policy))
+        await machine.platform.tenancy.snapshots.refresh()
+        provider.play({"delay": 0.3, "status": 500})
+        answers = await asyncio.gather(*(http.post(CHAT, json=say(alias)) for _ in range(5)))
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert (len(provider.calls()), len(other.calls())) == (1, 5), "those that waited went to the other one"
+        lives = machine.gateway.snapshot().models[1, alias].deployments
+        assert [(live.inflight, live.waiting) for live in lives] == [(0, 0), (0, 0)]
+
+
+class TestConditions:
+    @pytest.mark.parametrize("condition", ["request.messages > 1", "request.tools == 2", "request.tokens > 1000"])
+    async def test_they_see_how_much_is_asked(self, machine: Machine, http: httpx.AsyncClient, condition: str) -> None:
+        await put_policy(machine, "p", Policy(conditions=(Condition(condition, ("two/up-two",)),)))
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        much = say(tools=[tool, tool]) | {"messages": [{"role": "user", "content": "x" * 5000}] * 2}
+        assert (await http.post(CHAT, json=much)).headers["x-interplay-model"] == "two/up-two"
+        answers = [await http.post(CHAT, json=say(tools=[tool])) for _ in range(2)]
+        assert {answer.status_code for answer in answers} == {200}
+
+    async def test_they_see_the_beginning_of_a_text_to_embed(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        policy = Policy(conditions=(Condition('request.input.startsWith("two")', ("two/up-two",)),))
+        deployments = (Deployment("one", "up-one", weight=0.0), Deployment("two", "up-two", weight=0.0))
+        await machine.platform.models.put_model(1, Model("v", "embed", deployments, policy=policy))
+        await machine.platform.tenancy.snapshots.refresh()
+        asked = [{"model": "v", "input": text} for text in ("two words", "one word", ["two"])]
+        assert [(await http.post("/v1/embeddings", json=one)).status_code for one in asked] == [200, 502, 502]
+
 
 class TestCaching:
     async def test_an_equal_request_is_answered_again_without_a_call(
@@ -153,6 +198,60 @@ class TestCaching:
         assert len(provider.calls()) == 1
         await http.post(CHAT, json={**asked, "temperature": 0})
         assert len(provider.calls()) == 2
+
+    async def test_a_stream_is_given_again_as_the_stream_that_it_was(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
+        asked = say(seed=next(_NUMBERS), stream=True)
+        first = await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        again = await http.post(CHAT, json=asked)
+        assert again.headers["content-type"].startswith("text/event-stream")
+        assert (again.text, again.headers["x-interplay-cache"]) == (first.text, "exact")
+        assert again.headers["x-interplay-model"] == "one/up-one"
+        assert len(provider.calls()) == 1
+        await http.post(CHAT, json={**asked, "stream_options": {"include_usage": True}})
+        assert len(provider.calls()) == 2, "it has an event more"
+
+    @pytest.mark.parametrize("script", [{"fault": "cut"}, {"finish": "length"}])
+    async def test_a_stream_that_broke_or_was_cut_off_is_not_kept(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, script: dict[str, Any]
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
+        asked = say(seed=next(_NUMBERS), stream=True)
+        provider.play(script)
+        await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        again = await http.post(CHAT, json=asked)
+        assert "x-interplay-cache" not in again.headers
+        assert len(provider.calls()) == 2
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_question_that_means_the_same_is_answered_again_with_its_similarity(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        policy = Policy(cache=CachePolicy(60.0, SemanticCache("vectors", 0.9)))
+        await put_policy(machine, "p", policy, "one")
+        about = {"seed": next(_NUMBERS), "stream": stream}
+        first = await http.post(CHAT, json=say(**about))
+        await machine.gateway.settled()
+        asked = say(**about) | {"messages": [{"role": "user", "content": "Count!"}]}
+        again = await http.post(CHAT, json=asked)
+        assert (again.content, again.headers["x-interplay-cache"]) == (first.content, "semantic")
+        assert 0.9 <= float(again.headers["x-interplay-similarity"]) <= 1.0
+        await machine.platform.tenancy.writer.flush()
+        hit = next(r for r in await machine.platform.tenancy.usage.latest(1, 5) if r.alias == "p")
+        assert (hit.cached, hit.usage.tokens, hit.attempts) == ("semantic", 0, 0)
+        asked["messages"] = [{"role": "system", "content": "Be brief."}, *asked["messages"]]
+        assert "x-interplay-cache" not in (await http.post(CHAT, json=asked)).headers, "it stands in another place"
+
+    async def test_an_embedding_that_fails_is_no_failure_of_the_call(
+        self, machine: Machine, http: httpx.AsyncClient
+    ) -> None:
+        policy = Policy(cache=CachePolicy(60.0, SemanticCache("nothing-there")))
+        await put_policy(machine, "p", policy, "one")
+        assert (await http.post(CHAT, json=say(seed=next(_NUMBERS)))).status_code == 200
 
 
 class TestShadows:
