@@ -20,7 +20,7 @@ from interplay.core.models.refusals import refusal
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord
-from interplay.core.models.wire import answered, raw_of, spliced
+from interplay.core.models.wire import BYTES_A_TOKEN, answered, raw_of, spliced, written
 from interplay.ports.comparison_store import ComparisonStore
 from interplay.ports.upstream import Outgoing
 from interplay.use_cases.forward_attempt import Attempt
@@ -71,7 +71,7 @@ class Shadows:
         found = answered(body)
         usage = found.counted() if found is not None else None
         if failure is None:
-            _record(parts, step, shadowed, usage or Usage(calls=1), seconds)
+            _record(parts, step, shadowed, (usage, body), seconds)
         mine, other = told(shadowed.body), told(body)
         given = Side(shadowed.deployment, shadowed.seconds, shortened(mine))
         shadow = Side(live.name, seconds, None if failure else shortened(other), failure)
@@ -115,11 +115,18 @@ async def _asked_again(parts: ForwardParts, step: Try, shadowed: Shadowed) -> by
     return whole.body
 
 
-def _record(parts: ForwardParts, step: Try, shadowed: Shadowed, usage: Usage, seconds: float) -> None:
+def _record(
+    parts: ForwardParts, step: Try, shadowed: Shadowed, told: tuple[Usage | None, bytes], seconds: float
+) -> None:
+    """`told`: what it used, as far as it said, and the answer."""
     deployment, caller = step.live.deployment, shadowed.caller
+    usage, body = told
+    estimated = usage is None
+    if usage is None:
+        usage = Usage(shadowed.asked.size // BYTES_A_TOKEN, written(body) // BYTES_A_TOKEN, 0, 1)
     name = f"{deployment.connection}/{deployment.model}"
     place = (parts.next_id(), parts.clock.now(), caller.project_id, caller.key_id, shadowed.asked.model, name)
-    parts.record(UsageRecord(*place, outcome="shadow", usage=usage, seconds=seconds))
+    parts.record(UsageRecord(*place, outcome="shadow", usage=usage, seconds=seconds, estimated=estimated))
 
 
 def told(body: bytes) -> Any:

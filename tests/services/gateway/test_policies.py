@@ -24,6 +24,7 @@ from interplay.core.models.policy import (
     Timeouts,
 )
 from interplay.core.models.registry import Deployment, Model, Price
+from interplay.core.models.usage_record import UsageRecord
 from interplay.core.tenancy.keys import Key, digest_of, hint_of, new_secret
 from interplay.core.tenancy.limits import Budget, Limits
 from interplay.services.all_in_one.machine import Machine
@@ -51,6 +52,14 @@ async def key(machine: Machine, **fields: Any) -> dict[str, str]:
         await tenancy.keys.put_budget(1, made.key_id, budget)
     await tenancy.snapshots.refresh()
     return {"Authorization": f"Bearer {secret}"}
+
+
+async def records(machine: Machine, headers: dict[str, str]) -> list[UsageRecord]:
+    """Of the key of these headers, oldest first."""
+    await machine.platform.tenancy.writer.flush()
+    used = machine.gateway.admit.authenticate(headers["Authorization"].removeprefix("Bearer ").encode()).key_id
+    found = [record for record in await machine.platform.tenancy.usage.latest(1, 50) if record.key_id == used]
+    return found[::-1]
 
 
 class TestFailures:
@@ -126,6 +135,30 @@ class TestHedging:
         assert answer.headers["x-interplay-model"] == "two/up-two"
         lives = machine.gateway.snapshot().models[1, "p"].deployments
         assert [live.inflight for live in lives] == [0, 0], "the slower one was cancelled"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_slower_call_is_accounted_too_and_marked_as_estimated(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        await put_policy(machine, "p", Policy(hedge=Hedge(share=1.0, after=0.1)))
+        provider.play({"delay": 3.0})
+        headers = await key(machine)
+        await http.post(CHAT, json=say(stream=stream), headers=headers)
+        found = {r.deployment: r for r in await records(machine, headers)}
+        assert set(found) == {"one/up-one", "two/up-two"}
+        slower, answer = found["one/up-one"], found["two/up-two"]
+        assert (answer.outcome, answer.estimated) == ("ok", False)
+        assert (slower.outcome, slower.status, slower.estimated) == ("cancelled", 499, True)
+        assert (slower.usage.input_tokens, slower.usage.output_tokens) == (7, 0 if stream else 5)
+
+    async def test_a_call_that_failed_is_not_paid_for_and_leaves_one_record(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(hedge=Hedge(share=1.0, after=0.1)))
+        provider.play({"status": 500})
+        headers = await key(machine)
+        await http.post(CHAT, json=say(), headers=headers)
+        assert [(r.outcome, r.attempts) for r in await records(machine, headers)] == [("ok", 2)]
 
 
 class TestRoom:
@@ -304,6 +337,22 @@ class TestKeys:
         await machine.platform.tenancy.snapshots.refresh()
         answer = await http.post(CHAT, json=say("dear"), headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (402, "budget_exceeded")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_the_upstream_did_not_count_is_estimated_and_marked(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        provider.play({"fault": "no_usage"}, {})
+        headers = await key(machine)
+        for _ in range(2):
+            await http.post(CHAT, json=say("gpt", stream=stream), headers=headers)
+        first, second = await records(machine, headers)
+        assert (first.estimated, second.estimated) == (True, False)
+        assert first.usage.output_tokens == len("one two three four five") // 4
+        listed = (await http.get("/api/v1/usage/records", params={"limit": 2})).json()["items"]
+        assert [record["estimated"] for record in listed] == [False, True]
+        summed = (await http.get("/api/v1/usage", params={"key": str(first.key_id)})).json()["items"]
+        assert [(entry["calls"], entry["estimated"]) for entry in summed] == [(2, 1)]
 
     async def test_each_answer_is_written_down(self, machine: Machine, http: httpx.AsyncClient) -> None:
         answer = await http.post(CHAT, json=say("gpt"))
