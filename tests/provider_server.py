@@ -138,7 +138,8 @@ async def _stream(send: Any, act: dict[str, Any], fault: str | None) -> None:
             await asyncio.sleep(act["pace"])
         delta = {"content": word if number == 0 else f" {word}"}
         await _event(send, json.dumps({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}).encode())
-    await _event(send, b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+    last = {"index": 0, "delta": {}, "finish_reason": act.get("finish", "stop")}
+    await _event(send, json.dumps({"choices": [last]}).encode())
     if fault != "no_usage":
         await _event(send, b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}')
     await _event(send, b"[DONE]")

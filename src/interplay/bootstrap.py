@@ -108,6 +108,7 @@ class Platform:
     blobs: PostgresBlobStore
     models: PostgresModelRegistry
     cache: PostgresResultCache
+    meanings: MemorySemanticCache
     slots: PostgresSlots
     plans: PlanLoader
     maintenance: Maintenance
@@ -236,7 +237,8 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
     models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
     tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
     live, comparisons = SnapshotModels(tenancy.snapshots), PostgresComparisonStore(database)
-    reuse = ReuseAnswer(cache, MemorySemanticCache(clock))
+    meanings = MemorySemanticCache(clock)
+    reuse = ReuseAnswer(cache, meanings)
     snapshots = tenancy.snapshots
     accounts = AccountCall(tenancy.admit, tenancy.writer.record, lambda: snapshots.current, clock, new_id)
     shadows = ShadowCall(comparisons, clock, random.random, accounts)
@@ -256,6 +258,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         blobs=PostgresBlobStore(database),
         models=models,
         cache=cache,
+        meanings=meanings,
         slots=PostgresSlots(database),
         plans=PlanLoader(flows),
         maintenance=Maintenance(database),

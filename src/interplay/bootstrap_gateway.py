@@ -34,7 +34,7 @@ async def open_gateway(platform: Platform) -> AsyncIterator[ForwardParts]:
             random.random,
             RequestIds(platform.clock),
             platform.providers.of,
-            ForwardCache(platform.cache),
+            ForwardCache(platform.cache, platform.meanings, platform.calls.run),
             Shadows(platform.comparisons),
             _flows(platform),
         )

@@ -36,6 +36,7 @@ class TestWrite:
         full = record(
             key_id=new_id(), flow="review", run_id=new_id(), status=429, outcome="rate_limited",
             usage=Usage(10, 5, 4, 1, 0.5, 3, 2, 1), first_token=0.25, cached="exact", attempts=3,
+            estimated=True,
         )  # fmt: skip
         bare = record(usage=Usage(calls=1))
         assert await stores.usage.write(PROCESS, [full, bare]) == 2
@@ -57,6 +58,11 @@ class TestWrite:
 
 
 class TestSums:
+    async def test_what_is_estimated_is_counted(self, stores: Stores) -> None:
+        await stores.usage.write(PROCESS, [record(estimated=True), record(), record(estimated=True)])
+        await stores.usage.write(PROCESS, [record(estimated=True)])
+        assert (await summed(stores))[0].estimated == 3
+
     async def test_an_unknown_price_is_counted_apart(self, stores: Stores) -> None:
         await stores.usage.write(PROCESS, [record(), record(usage=Usage(7, 3, calls=1)), record(outcome="timeout")])
         (total,) = await summed(stores)

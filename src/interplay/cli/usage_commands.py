@@ -11,7 +11,7 @@ import click
 from interplay.cli.output import ago, console, duration, print_json, print_table
 from interplay.cli.runs_commands import as_json
 from interplay.cli.target import with_client
-from interplay.contracts.http.answers import UsageGroup
+from interplay.contracts.http.answers import UsageGroup, UsageRecord
 
 _GROUPS = ("project", "key", "model", "deployment", "flow", "day")
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -42,10 +42,10 @@ def show_usage(by: tuple[UsageGroup, ...], as_json: bool, **filters: Any) -> Non
     if as_json:
         print_json(found)
         return
-    counts = ("calls", "failed", "input_tokens", "output_tokens", "unpriced")
+    counts = ("calls", "failed", "input_tokens", "output_tokens", "estimated", "unpriced")
     items: list[dict[str, Any]] = [{**entry} for entry in found["items"]]
     rows = [[*(u[g] for g in by), *(f"{u[c]:,}" for c in counts), _money(u)] for u in items]
-    print_table([*by, "calls", "failed", "tokens in", "tokens out", "unpriced", "US dollars"], rows)
+    print_table([*by, "calls", "failed", "tokens in", "tokens out", "estimated", "unpriced", "US dollars"], rows)
 
 
 @usage.command("list")
@@ -58,10 +58,15 @@ def list_usage(limit: int, as_json: bool) -> None:
         print_json(found)
         return
     rows = [
-        [ago(r["at"]), r["alias"], r["deployment"], r["flow"], r["outcome"], duration(r["seconds"]), _money(r["usage"])]
+        [ago(r["at"]), r["alias"], r["deployment"], r["flow"], r["outcome"], duration(r["seconds"]), _paid(r)]
         for r in found["items"]
     ]
     print_table(["when", "model", "deployment", "flow", "outcome", "took", "US dollars"], rows)
+
+
+def _paid(record: UsageRecord) -> str:
+    """`~` before what is estimated."""
+    return f"{'~' if record['estimated'] else ''}{_money(record['usage'])}"
 
 
 def _money(counts: Mapping[str, Any]) -> str:

@@ -40,14 +40,16 @@ class Outgoing:
 
 
 class AnswerHead:
-    """What is known of an answer before its body. `retry_after` and `content_type` as they came."""
+    """What is known of an answer before its body. `retry_after` and `content_type` as they came; `connect`: the seconds
+    that a connection took which had to be made for it."""
 
-    __slots__ = ("content_type", "retry_after", "status")
+    __slots__ = ("connect", "content_type", "retry_after", "status")
 
     def __init__(self, status: int = 0, content_type: bytes = b"", retry_after: bytes | None = None) -> None:
         self.status = status
         self.content_type = content_type
         self.retry_after = retry_after
+        self.connect = 0.0
 
 
 class Listener:

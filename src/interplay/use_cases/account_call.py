@@ -2,7 +2,7 @@
 
 Each try reserves what it may use. One that answers settles what it did use, one that was refused gives back what it
 took; one that broke, was cut off or did not fit its schema keeps its estimate, because the upstream may charge for it.
-A call leaves one usage record.
+A call leaves one usage record, and one more for the slower of two that were made at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from interplay.core.errors import BudgetReached, LimitReached, Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.models.call_plan import Try
+from interplay.core.models.health import CANCELLED
 from interplay.core.models.pricing import cost
 from interplay.core.models.registry import Deployment, Price
 from interplay.core.models.routing import LiveModel
@@ -39,6 +40,7 @@ _STATUS: Final = {
     "context_too_long": 400,
     "content_filtered": 400,
     "bad_request": 400,
+    "cancelled": 499,
 }
 
 
@@ -52,6 +54,7 @@ class Ended:
     seconds: float
     attempts: int = 1
     cached: Any = ""
+    estimated: bool = False
 
 
 class AccountCall:
@@ -94,11 +97,7 @@ class AccountCall:
             raise StepFailure("unavailable", away.detail, advice=away.advice, retry_after=away.retry_after) from None
 
     def _estimate(self, call: ModelCall[Any], step: Try) -> int:
-        asked = call.facts.request.get("max_tokens")
-        answer = min(call.facts.tokens, asked if isinstance(asked, int) else _ANSWER)
-        deployment = step.live.deployment
-        price = self._price(call.project_id, step.model.name, deployment)
-        usd = cost(Usage(call.facts.tokens - answer, answer, 0, 1), price)
+        usd = self.priced(call.project_id, step.model.name, step.live.deployment, _guessed(call)).usd
         return 0 if usd is None else micros_of(usd)
 
     def _price(self, project_id: int, alias: str, deployment: Deployment) -> Price | None:
@@ -120,6 +119,12 @@ class AccountCall:
             self._admit.settle(reservation, None, None)
         else:
             self._admit.release(reservation)
+
+    def lost(self, call: ModelCall[Any], step: Try, seconds: float) -> None:
+        """Writes the slower of two calls down, which was ended on the way: its limits keep the estimate too."""
+        deployment = step.live.deployment
+        usage = self.priced(call.project_id, step.model.name, deployment, _guessed(call))
+        self.ended(call, Ended(CANCELLED, deployment, usage, seconds, estimated=True))
 
     def ended(self, call: ModelCall[Any], how: Ended) -> None:
         """Writes the call down. One for which nothing was called and nothing was kept is none."""
@@ -143,5 +148,13 @@ class AccountCall:
                 None,
                 how.cached,
                 how.attempts,
+                how.estimated,
             )
         )
+
+
+def _guessed(call: ModelCall[Any]) -> Usage:
+    """The question and the longest answer that was asked for, before anybody counted."""
+    asked = call.facts.request.get("max_tokens")
+    answer = min(call.facts.tokens, asked if isinstance(asked, int) else _ANSWER)
+    return Usage(call.facts.tokens - answer, answer, 0, 1)

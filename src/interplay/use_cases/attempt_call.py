@@ -34,6 +34,8 @@ class Accounts(Protocol):
 
     def settle(self, reservation: Reservation | None, usage: Usage | None, *, paid: bool) -> None: ...
 
+    def lost(self, call: ModelCall[Any], step: Try, seconds: float) -> None: ...
+
 
 class AttemptCall:
     """`accounts`: None where nobody counts."""
@@ -48,13 +50,17 @@ class AttemptCall:
         if self._accounts is None:
             return await self._admitted(step, call, ear, deadline, first)
         reservation = await self._accounts.reserve(call, step)
-        usage, free = None, False
+        usage, free, began = None, False, self._clock.monotonic()
         try:
             answer: Any = await self._admitted(step, call, ear, deadline, first)
             usage = self._accounts.priced(call.project_id, step.model.name, step.live.deployment, answer.usage)
             return msgspec.structs.replace(answer, usage=usage)  # type: ignore[no-any-return]
         except StepFailure as failed:
             free = failed.failure.code in _FREE and ear.began_at is None
+            raise
+        except asyncio.CancelledError:
+            if ear.lost and ear.sent:
+                self._accounts.lost(call, step, self._clock.monotonic() - began)
             raise
         finally:
             self._accounts.settle(reservation, usage, paid=ear.sent and not free)

@@ -41,8 +41,8 @@ class Attempt(Listener):
     """Not streamed: the answer counts when it is whole. `usage` None: the upstream did not say."""
 
     __slots__ = (
-        "_asker", "_clock", "_parts", "_size", "_wish", "content_type",
-        "failure", "filters", "finish", "live", "model", "over", "sending", "started", "status", "usage",
+        "_asker", "_clock", "_parts", "_size", "_wish", "connect", "content_type", "failure", "filters", "finish",
+        "headed_at", "live", "model", "over", "sending", "started", "status", "usage",
     )  # fmt: skip
 
     def __init__(self, asker: Asker, clock: Clock, live: LiveDeployment, model: str) -> None:
@@ -55,6 +55,7 @@ class Attempt(Listener):
         self.model = model
         self.sending: Sending | None = None
         self.started = clock.monotonic()
+        self.connect = self.headed_at = 0.0  # seconds to connect; when the answer's head came
         self.status = 0
         self.content_type = b""
         self.usage: Usage | None = None
@@ -75,6 +76,8 @@ class Attempt(Listener):
     # what the upstream says
 
     def head(self, head: AnswerHead) -> None:
+        self.headed_at = self._clock.monotonic()
+        self.connect = head.connect
         self.status = head.status
         self.content_type = head.content_type
         self._wish = head.retry_after

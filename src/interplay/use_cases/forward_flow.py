@@ -106,6 +106,7 @@ class ForwardFlow:
         used: Usage | None = None
         try:
             request = await self._request(call, call.caller)
+            call.routed_at = call.now()
             reservation = await admit.reserve_slowly(own, (), 0, 0)
         except InterplayError as wrong:
             call.refuse(wrong)
@@ -193,7 +194,7 @@ class _Answer:
                 self._run = created.run_id
                 messages = await stack.enter_async_context(subscribe(f"run.{self._run}"))
             self._call.headers = ((RUN, str(self._run).encode()),)
-            self._call.admitted = self._call.now()
+            self._call.sent_at = self._call.now()
             if self._asked.stream and self._wants_steps:
                 self._begin()
             try:

@@ -12,7 +12,7 @@ from uuid import UUID, SafeUUID
 
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure
-from interplay.core.models.call_facts import CallFacts
+from interplay.core.models.call_facts import COUNTED, CallFacts
 from interplay.core.models.call_plan import Try
 from interplay.core.models.connection_kinds import KINDS
 from interplay.core.models.policy import Fallbacks
@@ -189,10 +189,11 @@ class ForwardParts:
 
 
 def facts_of(asked: Asked, caller: Caller, incoming: Incoming) -> CallFacts:
-    """What conditions, affinity and contexts may depend on."""
+    """What conditions, affinity and contexts may depend on. Of long lists only how long they are is ever seen, so
+    what stands in them is not looked at."""
     user, metadata = asked.value("user"), asked.value("metadata")
     return CallFacts(
-        {name: asked.value(name) for name in asked.fields if name not in ("messages", "input", "documents")},
+        {name: asked.items(name) if name in COUNTED else asked.value(name) for name in asked.fields},
         metadata if isinstance(metadata, dict) else {},
         {"name": caller.key.name, "id": str(caller.key_id), "metadata": caller.key.metadata},
         user=user if isinstance(user, str) else None,

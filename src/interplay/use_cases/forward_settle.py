@@ -1,11 +1,13 @@
 """The end of a call: what it used is taken from its limits and written down, once.
 
-An attempt that generated something and was not the answer, because it broke or was filtered, has a record of its own.
+An attempt that generated something and was not the answer, because it broke, was filtered or was the slower of two, has
+a record of its own: one for each call of an upstream that is paid for. What an upstream did not count is estimated, and
+marked so.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from interplay.core.models.health import CANCELLED
@@ -17,8 +19,11 @@ from interplay.core.tenancy.limits import micros_of
 from interplay.use_cases.forward_attempt import Attempt, StreamAttempt
 
 if TYPE_CHECKING:
+    from interplay.use_cases.forward_cache import Looked
     from interplay.use_cases.forward_call import Call
     from interplay.use_cases.forward_parts import ForwardParts
+
+_HEARD: Final = ("ok", "client_gone")  # outcomes after which what was generated is paid for
 
 
 def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: Attempt | None) -> None:
@@ -32,13 +37,12 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
     if attempt is None or call.caller is None or call.asked is None:
         if reservation is not None:
             parts.admit.release(reservation)
-        if call.cached:
-            parts.record(_again(parts, call, seconds))
+        if call.looked is not None and call.looked.kept is not None:
+            parts.record(_again(parts, call, call.looked, call.looked.kept.deployment, seconds))
         return
     used = [(attempt, _used(call, attempt, outcome))]
     if len(call.attempts) > 1:
-        paid = [other for other in call.attempts if other is not attempt and _paid(other)]
-        used += [(other, _used(call, other, outcome)) for other in paid]
+        used += _beside(call, attempt, used[0][1], outcome)
     if reservation is not None:
         micros = _micros(parts, call, used) if reservation.micros else 0
         parts.admit.settle(reservation, sum(usage.tokens for _, usage in used), micros)
@@ -53,9 +57,25 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
             parts.record(_record(parts, call, made, (parts.next_id(), ended[1], ended[0], usage, 0.0)))
 
 
-def _paid(attempt: Attempt) -> bool:
-    """One that was not the answer, and yet generated something: whoever made it wants to be paid for it."""
-    return attempt.usage is not None or attempt.characters > 0
+def _beside(call: Call, attempt: Attempt, used: Usage, outcome: str) -> list[tuple[Attempt, Usage]]:
+    """Those that were not the answer, and yet generated something: whoever made it wants to be paid for it."""
+    found = []
+    for other in call.attempts:
+        if other is attempt:
+            continue
+        if other.usage is not None or other.characters:
+            found.append((other, _used(call, other, outcome)))
+        elif other.failure is None and other.sending is not None and outcome in _HEARD:
+            found.append((other, _lost(call, other, used)))
+    return found
+
+
+def _lost(call: Call, other: Attempt, used: Usage) -> Usage:
+    """Of the slower of two, which was ended on the way: the question is the same, and an answer that was to come whole
+    may have been made whole all the same."""
+    assert call.asked is not None
+    read = used.input_tokens or call.asked.size // BYTES_A_TOKEN
+    return Usage(read, 0 if isinstance(other, StreamAttempt) else used.output_tokens, 0, 1)
 
 
 def _micros(parts: ForwardParts, call: Call, used: list[tuple[Attempt, Usage]]) -> int | None:
@@ -94,15 +114,16 @@ def _record(
         attempt.first_token if isinstance(attempt, StreamAttempt) else None,
         "",
         call.plan.attempts if call.plan is not None else 1,
+        attempt.usage is None and usage.tokens > 0,
     )
 
 
-def _again(parts: ForwardParts, call: Call, seconds: float) -> UsageRecord:
+def _again(parts: ForwardParts, call: Call, looked: Looked, deployment: str, seconds: float) -> UsageRecord:
     """An answer that was given before: it used nothing."""
     assert call.caller is not None
     assert call.asked is not None
     place = (call.record_id, parts.clock.now(), call.caller.project_id, call.caller.key_id, call.asked.model)
-    return UsageRecord(*place, deployment=call.cached, seconds=seconds, cached="exact", attempts=0)
+    return UsageRecord(*place, deployment=deployment, seconds=seconds, cached=looked.how, attempts=0)
 
 
 def _used(call: Call, attempt: Attempt, outcome: str) -> Usage:
@@ -110,7 +131,7 @@ def _used(call: Call, attempt: Attempt, outcome: str) -> Usage:
     its length: a count of nothing would be wrong for sure."""
     if attempt.usage is not None:
         return attempt.usage
-    if outcome not in ("ok", "client_gone") and not attempt.characters:
+    if outcome not in _HEARD and not attempt.characters:
         return Usage(calls=1)
     assert call.asked is not None
     wrote = attempt.characters or (written(attempt.body) if attempt.status == 200 else 0)

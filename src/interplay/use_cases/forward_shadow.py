@@ -20,14 +20,14 @@ from interplay.core.models.refusals import refusal
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord
-from interplay.core.models.wire import Asked, answered, raw_of, spliced
-from interplay.core.tenancy.keys import Caller
+from interplay.core.models.wire import BYTES_A_TOKEN, answered, raw_of, spliced, written
 from interplay.ports.comparison_store import ComparisonStore
 from interplay.ports.upstream import Outgoing
 from interplay.use_cases.forward_attempt import Attempt
 
 if TYPE_CHECKING:
-    from interplay.use_cases.forward_parts import ForwardParts, Incoming
+    from interplay.use_cases.forward_call import Call
+    from interplay.use_cases.forward_parts import ForwardParts
 
 _LOG: Final = logging.getLogger("interplay.gateway")
 _MOST: Final = 16  # at once: a shadow may not take the place of a real call
@@ -40,14 +40,15 @@ class Shadows:
         self._store = store
         self._running = 0
 
-    def consider(self, parts: ForwardParts, model: LiveModel, shadowed: Shadowed) -> None:
+    def consider(self, parts: ForwardParts, model: LiveModel, call: Call, attempt: Attempt) -> None:
         """Starts one where the policy, chance and room allow it; returns at once."""
         policy, live = model.policy.shadow, model.shadow
-        if policy is None or live is None or live.name == shadowed.deployment or parts.draw() >= policy.share:
+        if policy is None or live is None or live.name == attempt.live.name or parts.draw() >= policy.share:
             return
         roomy = self._running < _MOST and not live.full and live.available(parts.clock.monotonic())
         if roomy and live.connection.kind in parts.forwarded:
             self._running += 1
+            shadowed = Shadowed(call, attempt, parts.clock.monotonic() - attempt.started)
             parts.spawn(self._run(parts, Try(live, model), shadowed), self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -70,7 +71,7 @@ class Shadows:
         found = answered(body)
         usage = found.counted() if found is not None else None
         if failure is None:
-            _record(parts, step, shadowed, usage or Usage(calls=1), seconds)
+            _record(parts, step, shadowed, (usage, body), seconds)
         mine, other = told(shadowed.body), told(body)
         given = Side(shadowed.deployment, shadowed.seconds, shortened(mine))
         shadow = Side(live.name, seconds, None if failure else shortened(other), failure)
@@ -88,10 +89,12 @@ class Shadowed:
 
     __slots__ = ("asked", "body", "caller", "deployment", "incoming", "seconds")
 
-    def __init__(self, incoming: Incoming, caller: Caller, asked: Asked, attempt: Attempt, seconds: float) -> None:
-        self.incoming = incoming
-        self.caller = caller
-        self.asked = asked
+    def __init__(self, call: Call, attempt: Attempt, seconds: float) -> None:
+        assert call.caller is not None
+        assert call.asked is not None
+        self.incoming = call.incoming
+        self.caller = call.caller
+        self.asked = call.asked
         self.deployment = attempt.live.name
         self.body = attempt.body
         self.seconds = seconds
@@ -112,11 +115,18 @@ async def _asked_again(parts: ForwardParts, step: Try, shadowed: Shadowed) -> by
     return whole.body
 
 
-def _record(parts: ForwardParts, step: Try, shadowed: Shadowed, usage: Usage, seconds: float) -> None:
+def _record(
+    parts: ForwardParts, step: Try, shadowed: Shadowed, told: tuple[Usage | None, bytes], seconds: float
+) -> None:
+    """`told`: what it used, as far as it said, and the answer."""
     deployment, caller = step.live.deployment, shadowed.caller
+    usage, body = told
+    estimated = usage is None
+    if usage is None:
+        usage = Usage(shadowed.asked.size // BYTES_A_TOKEN, written(body) // BYTES_A_TOKEN, 0, 1)
     name = f"{deployment.connection}/{deployment.model}"
     place = (parts.next_id(), parts.clock.now(), caller.project_id, caller.key_id, shadowed.asked.model, name)
-    parts.record(UsageRecord(*place, outcome="shadow", usage=usage, seconds=seconds))
+    parts.record(UsageRecord(*place, outcome="shadow", usage=usage, seconds=seconds, estimated=estimated))
 
 
 def told(body: bytes) -> Any:

@@ -68,9 +68,18 @@ async def _chat(provider: ModelProvider, attempt: Attempt, asked: Asked, request
         answer = await provider.chat(deployment, request)
         _whole(attempt, _completion(asked.model, answer))
         return
-    attempt.head(_EVENTS)
-    attempt.data(_chunk(asked.model, {"role": "assistant", "content": ""}, None))
-    answer = await provider.chat(deployment, request, on_delta=lambda delta: attempt.data(_piece(asked.model, delta)))
+
+    def begin() -> None:
+        if not attempt.headed_at:
+            attempt.head(_EVENTS)
+            attempt.data(_chunk(asked.model, {"role": "assistant", "content": ""}, None))
+
+    def heard(delta: Delta) -> None:
+        begin()
+        attempt.data(_piece(asked.model, delta))
+
+    answer = await provider.chat(deployment, request, on_delta=heard)
+    begin()
     attempt.data(_chunk(asked.model, {}, answer.finish))
     attempt.data(b"data: %s\n\n" % _ENCODE({**_frame(asked.model), "choices": [], "usage": _usage(answer.usage)}))
     attempt.data(DONE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic
 
@@ -14,15 +13,14 @@ from interplay.core.errors import Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.models.policy import CachePolicy
 from interplay.core.models.registry import Deployment
-from interplay.core.models.requests import EmbedAnswer
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.ports.result_cache import ResultCache
 from interplay.ports.semantic_cache import SemanticCache
-from interplay.use_cases.model_call import Answer, Attempt, ModelCall
+from interplay.use_cases.embed_question import Ask, question_call
+from interplay.use_cases.model_call import Answer, ModelCall
 
 _LOG = logging.getLogger("interplay.models")
-Ask = Callable[[ModelCall[EmbedAnswer]], Awaitable[Any]]
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -85,15 +83,8 @@ class ReuseAnswer:
         semantic = found.policy.semantic
         assert semantic is not None
         assert self._semantic is not None
-        text = call.meaning or ""
-
-        async def embed(attempt: Attempt) -> EmbedAnswer:
-            return await attempt.provider.embed(attempt.deployment, [text])
-
+        question = question_call(call.project_id, semantic.model, call.meaning or "", call.flow, call.run_id)
         try:
-            question = ModelCall(
-                call.project_id, semantic.model, embed, EmbedAnswer, flow=call.flow, run_id=call.run_id
-            )
             embedded = (await ask(question)).answer
         except StepFailure as failed:
             _LOG.warning("the semantic cache of %s cannot embed: %s", model.name, failed.detail)

@@ -55,6 +55,21 @@ class TestUsage:
         (record,) = await records(client, 1)
         assert record["outcome"] == "bad_request"
 
+    async def test_the_slower_of_two_calls_leaves_one_that_is_estimated(
+        self, client: AsyncClient, provider: ProviderServer
+    ) -> None:
+        price = {"input": 1_000_000, "output": 1_000_000}
+        deployments = [{"connection": "here", "model": name, "price": price} for name in ("slow", "quick")]
+        policy = {"hedge": {"share": 1.0, "after": 0.1}}
+        await ready(client, provider.url, deployments=deployments, policy=policy)
+        provider.play({"delay": 5.0}, {})
+        assert (await run(client))["status"] == "succeeded"
+        found = {record["deployment"]: record for record in await records(client, 2)}
+        slower, answer = found["here/slow"], found["here/quick"]
+        assert (answer["outcome"], answer["estimated"]) == ("ok", False)
+        assert (slower["outcome"], slower["status"], slower["estimated"]) == ("cancelled", 499, True)
+        assert slower["usage"]["usd"] == slower["usage"]["input_tokens"] + slower["usage"]["output_tokens"] > 0
+
     async def test_the_price_book_counts_before_the_deployments_own(
         self, client: AsyncClient, provider: ProviderServer
     ) -> None:

@@ -14,12 +14,20 @@ from tests.provider_server import ProviderServer
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SAY: dict[str, Any] = {"model": "gpt", "messages": [{"role": "user", "content": "Count."}]}
 CHAT = "/v1/chat/completions"
+INPUTS = ("/v1/responses", "/v1/embeddings")
+STAGES = ["auth", "route", "limits", "connect", "first-byte", "upstream", "retry", "overhead", "total"]
 
 
 def events(text: str) -> list[Any]:
     """The data of each event, `[DONE]` as text."""
     found = [part.removeprefix("data: ") for part in text.strip().split("\n\n")]
     return [json.loads(part) if part.startswith("{") else part for part in found]
+
+
+def stages(answer: httpx.Response) -> dict[str, float]:
+    """Milliseconds of each stage."""
+    parts = [part.split(";dur=") for part in answer.headers["server-timing"].split(", ")]
+    return {name: float(spent) for name, spent in parts}
 
 
 class TestChat:
@@ -31,7 +39,32 @@ class TestChat:
         assert answer.json()["choices"][0]["message"]["content"] == "one two three four five"
         assert answer.headers["x-interplay-model"] == "one/up-one"
         assert len(answer.headers["x-request-id"]) == 32
-        assert "upstream;dur=" in answer.headers["server-timing"]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_where_the_time_went_is_told_by_stages(
+        self, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        provider.play({"delay": 0.05})
+        spent = stages(await http.post(CHAT, json={**SAY, "stream": stream}))
+        assert list(spent) == STAGES
+        assert spent["first-byte"] + spent["connect"] >= 50
+        assert spent["upstream"] >= spent["first-byte"] + spent["connect"]
+        parts = ("auth", "route", "limits", "upstream")
+        assert sum(spent[name] for name in parts) <= spent["total"] + 0.01
+        assert abs(spent["upstream"] + spent["overhead"] - spent["total"]) < 0.01
+
+    async def test_a_call_that_was_made_again_tells_the_first_one_apart(
+        self, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        provider.play({"delay": 0.05, "status": 500})
+        assert stages(await http.post(CHAT, json=SAY))["retry"] >= 50
+
+    @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/embeddings", CHAT])
+    async def test_a_refusal_tells_it_too(self, http: httpx.AsyncClient, path: str) -> None:
+        asked: dict[str, Any] = {"model": "nothing", **({"input": "x"} if path in INPUTS else {"messages": []})}
+        answer = await http.post(path, json=asked)
+        assert answer.status_code == 404
+        assert list(stages(answer)) == STAGES
 
     async def test_unknown_fields_and_nested_bytes_reach_the_upstream_untouched(
         self, http: httpx.AsyncClient, provider: ProviderServer
@@ -115,6 +148,7 @@ class TestRefusals:
             ({**SAY, "model": 3}, "model"),
             ({**SAY, "stream": "yes"}, "stream"),
             ({**SAY, "max_tokens": "many"}, "max_tokens"),
+            ({**SAY, "max_tokens": -1_000_000}, "max_tokens"),
         ],
     )
     async def test_a_wrong_field_by_its_name(self, http: httpx.AsyncClient, body: Any, param: str) -> None:

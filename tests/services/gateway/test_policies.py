@@ -11,8 +11,20 @@ import httpx
 import msgspec
 import pytest
 
-from interplay.core.models.policy import CachePolicy, Fallbacks, Hedge, Policy, Retries, Shadow, Timeouts
+from interplay.core.models.policy import (
+    Breaker,
+    CachePolicy,
+    Condition,
+    Fallbacks,
+    Hedge,
+    Policy,
+    Retries,
+    SemanticCache,
+    Shadow,
+    Timeouts,
+)
 from interplay.core.models.registry import Deployment, Model, Price
+from interplay.core.models.usage_record import UsageRecord
 from interplay.core.tenancy.keys import Key, digest_of, hint_of, new_secret
 from interplay.core.tenancy.limits import Budget, Limits
 from interplay.services.all_in_one.machine import Machine
@@ -40,6 +52,14 @@ async def key(machine: Machine, **fields: Any) -> dict[str, str]:
         await tenancy.keys.put_budget(1, made.key_id, budget)
     await tenancy.snapshots.refresh()
     return {"Authorization": f"Bearer {secret}"}
+
+
+async def records(machine: Machine, headers: dict[str, str]) -> list[UsageRecord]:
+    """Of the key of these headers, oldest first."""
+    await machine.platform.tenancy.writer.flush()
+    used = machine.gateway.admit.authenticate(headers["Authorization"].removeprefix("Bearer ").encode()).key_id
+    found = [record for record in await machine.platform.tenancy.usage.latest(1, 50) if record.key_id == used]
+    return found[::-1]
 
 
 class TestFailures:
@@ -116,6 +136,30 @@ class TestHedging:
         lives = machine.gateway.snapshot().models[1, "p"].deployments
         assert [live.inflight for live in lives] == [0, 0], "the slower one was cancelled"
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_slower_call_is_accounted_too_and_marked_as_estimated(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        await put_policy(machine, "p", Policy(hedge=Hedge(share=1.0, after=0.1)))
+        provider.play({"delay": 3.0})
+        headers = await key(machine)
+        await http.post(CHAT, json=say(stream=stream), headers=headers)
+        found = {r.deployment: r for r in await records(machine, headers)}
+        assert set(found) == {"one/up-one", "two/up-two"}
+        slower, answer = found["one/up-one"], found["two/up-two"]
+        assert (answer.outcome, answer.estimated) == ("ok", False)
+        assert (slower.outcome, slower.status, slower.estimated) == ("cancelled", 499, True)
+        assert (slower.usage.input_tokens, slower.usage.output_tokens) == (7, 0 if stream else 5)
+
+    async def test_a_call_that_failed_is_not_paid_for_and_leaves_one_record(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(hedge=Hedge(share=1.0, after=0.1)))
+        provider.play({"status": 500})
+        headers = await key(machine)
+        await http.post(CHAT, json=say(), headers=headers)
+        assert [(r.outcome, r.attempts) for r in await records(machine, headers)] == [("ok", 2)]
+
 
 class TestRoom:
     async def test_calls_beyond_the_room_wait_for_it(
@@ -138,6 +182,40 @@ class TestRoom:
         assert sorted(answer.status_code for answer in answers) == [200, 429, 429]
         assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
 
+    async def test_a_deployment_that_begins_to_rest_meanwhile_is_not_called(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
+    ) -> None:
+        policy = Policy(breaker=Breaker(failures=1, pause=60.0))
+        deployments = (Deployment("one", "up", concurrency=1), Deployment("two", "up", priority=1))
+        alias = f"queued-{next(_NUMBERS)}"
+        await machine.platform.models.put_model(1, Model(alias, "chat", deployments, policy=policy))
+        await machine.platform.tenancy.snapshots.refresh()
+        provider.play({"delay": 0.3, "status": 500})
+        answers = await asyncio.gather(*(http.post(CHAT, json=say(alias)) for _ in range(5)))
+        assert [answer.status_code for answer in answers] == [200] * 5
+        assert (len(provider.calls()), len(other.calls())) == (1, 5), "those that waited went to the other one"
+        lives = machine.gateway.snapshot().models[1, alias].deployments
+        assert [(live.inflight, live.waiting) for live in lives] == [(0, 0), (0, 0)]
+
+
+class TestConditions:
+    @pytest.mark.parametrize("condition", ["request.messages > 1", "request.tools == 2", "request.tokens > 1000"])
+    async def test_they_see_how_much_is_asked(self, machine: Machine, http: httpx.AsyncClient, condition: str) -> None:
+        await put_policy(machine, "p", Policy(conditions=(Condition(condition, ("two/up-two",)),)))
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        much = say(tools=[tool, tool]) | {"messages": [{"role": "user", "content": "x" * 5000}] * 2}
+        assert (await http.post(CHAT, json=much)).headers["x-interplay-model"] == "two/up-two"
+        answers = [await http.post(CHAT, json=say(tools=[tool])) for _ in range(2)]
+        assert {answer.status_code for answer in answers} == {200}
+
+    async def test_they_see_the_beginning_of_a_text_to_embed(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        policy = Policy(conditions=(Condition('request.input.startsWith("two")', ("two/up-two",)),))
+        deployments = (Deployment("one", "up-one", weight=0.0), Deployment("two", "up-two", weight=0.0))
+        await machine.platform.models.put_model(1, Model("v", "embed", deployments, policy=policy))
+        await machine.platform.tenancy.snapshots.refresh()
+        asked = [{"model": "v", "input": text} for text in ("two words", "one word", ["two"])]
+        assert [(await http.post("/v1/embeddings", json=one)).status_code for one in asked] == [200, 502, 502]
+
 
 class TestCaching:
     async def test_an_equal_request_is_answered_again_without_a_call(
@@ -153,6 +231,60 @@ class TestCaching:
         assert len(provider.calls()) == 1
         await http.post(CHAT, json={**asked, "temperature": 0})
         assert len(provider.calls()) == 2
+
+    async def test_a_stream_is_given_again_as_the_stream_that_it_was(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
+        asked = say(seed=next(_NUMBERS), stream=True)
+        first = await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        again = await http.post(CHAT, json=asked)
+        assert again.headers["content-type"].startswith("text/event-stream")
+        assert (again.text, again.headers["x-interplay-cache"]) == (first.text, "exact")
+        assert again.headers["x-interplay-model"] == "one/up-one"
+        assert len(provider.calls()) == 1
+        await http.post(CHAT, json={**asked, "stream_options": {"include_usage": True}})
+        assert len(provider.calls()) == 2, "it has an event more"
+
+    @pytest.mark.parametrize("script", [{"fault": "cut"}, {"finish": "length"}])
+    async def test_a_stream_that_broke_or_was_cut_off_is_not_kept(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, script: dict[str, Any]
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
+        asked = say(seed=next(_NUMBERS), stream=True)
+        provider.play(script)
+        await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        again = await http.post(CHAT, json=asked)
+        assert "x-interplay-cache" not in again.headers
+        assert len(provider.calls()) == 2
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_question_that_means_the_same_is_answered_again_with_its_similarity(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        policy = Policy(cache=CachePolicy(60.0, SemanticCache("vectors", 0.9)))
+        await put_policy(machine, "p", policy, "one")
+        about = {"seed": next(_NUMBERS), "stream": stream}
+        first = await http.post(CHAT, json=say(**about))
+        await machine.gateway.settled()
+        asked = say(**about) | {"messages": [{"role": "user", "content": "Count!"}]}
+        again = await http.post(CHAT, json=asked)
+        assert (again.content, again.headers["x-interplay-cache"]) == (first.content, "semantic")
+        assert 0.9 <= float(again.headers["x-interplay-similarity"]) <= 1.0
+        await machine.platform.tenancy.writer.flush()
+        hit = next(r for r in await machine.platform.tenancy.usage.latest(1, 5) if r.alias == "p")
+        assert (hit.cached, hit.usage.tokens, hit.attempts) == ("semantic", 0, 0)
+        asked["messages"] = [{"role": "system", "content": "Be brief."}, *asked["messages"]]
+        assert "x-interplay-cache" not in (await http.post(CHAT, json=asked)).headers, "it stands in another place"
+
+    async def test_an_embedding_that_fails_is_no_failure_of_the_call(
+        self, machine: Machine, http: httpx.AsyncClient
+    ) -> None:
+        policy = Policy(cache=CachePolicy(60.0, SemanticCache("nothing-there")))
+        await put_policy(machine, "p", policy, "one")
+        assert (await http.post(CHAT, json=say(seed=next(_NUMBERS)))).status_code == 200
 
 
 class TestShadows:
@@ -205,6 +337,22 @@ class TestKeys:
         await machine.platform.tenancy.snapshots.refresh()
         answer = await http.post(CHAT, json=say("dear"), headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (402, "budget_exceeded")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_the_upstream_did_not_count_is_estimated_and_marked(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        provider.play({"fault": "no_usage"}, {})
+        headers = await key(machine)
+        for _ in range(2):
+            await http.post(CHAT, json=say("gpt", stream=stream), headers=headers)
+        first, second = await records(machine, headers)
+        assert (first.estimated, second.estimated) == (True, False)
+        assert first.usage.output_tokens == len("one two three four five") // 4
+        listed = (await http.get("/api/v1/usage/records", params={"limit": 2})).json()["items"]
+        assert [record["estimated"] for record in listed] == [False, True]
+        summed = (await http.get("/api/v1/usage", params={"key": str(first.key_id)})).json()["items"]
+        assert [(entry["calls"], entry["estimated"]) for entry in summed] == [(2, 1)]
 
     async def test_each_answer_is_written_down(self, machine: Machine, http: httpx.AsyncClient) -> None:
         answer = await http.post(CHAT, json=say("gpt"))

@@ -35,7 +35,24 @@ async def migrate_to(url: str, revision: str) -> None:
     await engine.dispose()
 
 
+_USED = """insert into usage_record(record_id, at, process_id, project_id, alias, deployment, flow, status, outcome,
+    calls, input_tokens, output_tokens, cached_tokens, reasoning_tokens, image_tokens, audio_tokens, seconds, cached,
+    attempts) values (gen_random_uuid(), now(), gen_random_uuid(), 1, 'a', 'c/m', '', 200, 'ok', 1, 7, 5, 0, 0, 0, 0, 1,
+    '', 1)"""
+
+
 class TestUpgrade:
+    async def test_usage_of_the_release_before_is_still_there_and_still_written(self, database_url: str) -> None:
+        await asyncio.to_thread(lambda: asyncio.run(migrate_to(database_url, "0003")))
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(_USED)
+        await schema.migrate(database_url)
+        assert await schema.schema_state(database_url) is schema.SchemaState.CURRENT
+        await connection.execute(_USED)  # a server of the release before, while both run
+        rows = await connection.fetch("select input_tokens, estimated from usage_record")
+        await connection.close()
+        assert [(row["input_tokens"], row["estimated"]) for row in rows] == [(7, False)] * 2
+
     async def test_a_machine_of_the_release_before_goes_on_with_its_key(
         self, database_url: str, tmp_path: Path
     ) -> None:

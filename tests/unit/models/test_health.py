@@ -196,3 +196,19 @@ class TestRoom:
                 inside[0] -= 1
                 one.observe(0.0, 0.0, "ok")
             assert inside[0] == one.inflight <= most
+
+    def test_whoever_gets_a_place_knows_how_the_call_before_it_ended(self) -> None:
+        one = live(concurrency=1, breaker=Breaker(failures=1, pause=10.0))
+        seen: list[bool] = []
+        one.begin(0.0)
+        one.wait(lambda: seen.append(one.available(1.0)))
+        one.observe(1.0, 1.0, "unavailable")
+        assert seen == [False]
+
+    def test_a_long_line_that_gives_its_places_back_ends_at_once(self) -> None:
+        one = live(concurrency=1)
+        for _ in range(5_000):
+            one.wait(one.leave)
+        one.begin(0.0)
+        one.observe(1.0, 1.0, "ok")
+        assert (one.inflight, one.waiting) == (0, 0)

@@ -70,7 +70,11 @@ class TestRequests:
         ("body", "said"),
         [
             (b'{"model": "m",\n  "x": }', "line 2, column 8"),
-            (b"", "JSON"),
+            (b'{"model": "m",\n  "x": [1', "too early at line 2, column 10"),
+            (b"", "it is empty"),
+            (b'{"model":"m","x":' + b"[" * 100_000, "nested too deep"),
+            (b'{"model":"m","stream":true,"stream_options":"\xff"}', "`stream_options` is not JSON in UTF-8"),
+            (b'{"model":"m","max_tokens":-1}', "cannot be less than none"),
             (b"[1]", "must be a JSON object"),
             (b'{"model": 1}', "`model` must be a text"),
             (b"{}", "names no model"),
@@ -81,6 +85,22 @@ class TestRequests:
     def test_what_is_wrong_is_said_with_its_place(self, body: bytes, said: str) -> None:
         with pytest.raises(InvalidInput, match=said):
             peek(body)
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            (b'{"model":"m","x":"\xff"}', "`x` is not JSON in UTF-8"),
+            (b'{"model":"m","x":1e999}', "`x` cannot be read: Number out of range"),
+        ],
+    )
+    def test_what_is_wrong_within_a_field_is_said_when_it_is_looked_at(self, body: bytes, said: str) -> None:
+        with pytest.raises(InvalidInput, match=said):
+            peek(body).value("x")
+
+    def test_a_list_is_taken_apart_and_no_further(self) -> None:
+        asked = peek(b'{"model":"m","messages":[ {"a": 1}, "b"],"input":"text"}')
+        assert [bytes(item) for item in asked.items("messages")] == [b'{"a": 1}', b'"b"']
+        assert (asked.items("input"), asked.items("documents")) == ("text", None)
 
     @given(st.binary())
     def test_any_bytes_are_a_request_or_said_to_be_wrong(self, body: bytes) -> None:

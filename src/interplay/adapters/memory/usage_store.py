@@ -110,4 +110,5 @@ def _sum(group: dict[str, str | None], records: Iterable[UsageRecord]) -> UsageS
         msgspec.structs.replace(total, calls=0),
         sum(record.usage.usd is None for record in found),
         sum(record.seconds for record in found),
+        sum(record.estimated for record in found),
     )

@@ -83,6 +83,7 @@ class UpstreamPool:
             self._connect(exchange, loop)
         else:
             exchange.reused = True
+            connection.connect = 0.0
             self._start(exchange, connection, loop)
         return exchange
 
@@ -184,7 +185,7 @@ class UpstreamPool:
     async def _connected(self, exchange: _Exchange, loop: asyncio.AbstractEventLoop) -> None:
         target = exchange.outgoing.target
         assert isinstance(target, HttpTarget)
-        limit = exchange.patience.connect
+        limit, began = exchange.patience.connect, loop.time()
         try:
             async with asyncio.timeout(limit):
                 connection = await self._open(target, loop)
@@ -196,6 +197,7 @@ class UpstreamPool:
             failure = Failure("unavailable", f"{target.who} cannot be reached: {broken}.")
         else:
             exchange.task = None
+            connection.connect = loop.time() - began
             self._start(exchange, connection, loop)
             return
         exchange.task = None

@@ -10,10 +10,10 @@ COLUMNS: Final = (
     ("calls", "int"), ("input_tokens", "bigint"), ("output_tokens", "bigint"), ("cached_tokens", "bigint"),
     ("reasoning_tokens", "bigint"), ("image_tokens", "bigint"), ("audio_tokens", "bigint"),
     ("usd", "double precision"), ("seconds", "real"), ("first_token", "real"), ("cached", "text"),
-    ("attempts", "smallint"),
+    ("attempts", "smallint"), ("estimated", "boolean"),
 )  # fmt: skip
 NAMES: Final = ", ".join(name for name, _ in COLUMNS)
-# one JSON document: arrays of 22 columns take ten times as long to encode, in the loop that answers calls
+# one JSON document: arrays of 23 columns take ten times as long to encode, in the loop that answers calls
 _GIVEN: Final = ", ".join(f"(given.record->>{place})::{kind}" for place, (_, kind) in enumerate(COLUMNS))
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _SUMMED: Final = (
@@ -29,6 +29,7 @@ _SUMMED: Final = (
     "usd",
     "unpriced",
     "seconds",
+    "estimated",
 )
 
 WRITE: Final = f"""with fresh as (
@@ -40,7 +41,8 @@ summed as (
     select project_id, (at at time zone 'UTC')::date, coalesce(key_id, '{NOBODY}'), alias, deployment, flow,
         count(*), count(*) filter (where outcome <> 'ok'), count(*) filter (where cached <> ''),
         sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(reasoning_tokens), sum(image_tokens),
-        sum(audio_tokens), coalesce(sum(usd), 0), count(*) filter (where usd is null), sum(seconds)
+        sum(audio_tokens), coalesce(sum(usd), 0), count(*) filter (where usd is null), sum(seconds),
+        count(*) filter (where estimated)
     from fresh group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5, 6
     on conflict (project_id, day, key_id, alias, deployment, flow) do update set
         {", ".join(f"{name} = d.{name} + excluded.{name}" for name in _SUMMED)})

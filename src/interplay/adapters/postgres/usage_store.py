@@ -86,7 +86,7 @@ def _values(record: UsageRecord) -> tuple[Any, ...]:
         _text(record.deployment), _text(record.flow), record.run_id, record.status, _text(record.outcome),
         usage.calls, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens,
         usage.image_tokens, usage.audio_tokens, usage.usd, record.seconds, record.first_token, record.cached,
-        record.attempts,
+        record.attempts, record.estimated,
     )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _record(row: Any) -> UsageRecord:
     return UsageRecord(
         row["record_id"], row["at"].timestamp(), row["project_id"], row["key_id"], row["alias"], row["deployment"],
         row["flow"], row["run_id"], row["status"], row["outcome"], _usage(row, row["calls"], row["usd"]),
-        row["seconds"], row["first_token"], row["cached"], row["attempts"],
+        row["seconds"], row["first_token"], row["cached"], row["attempts"], row["estimated"],
     )  # fmt: skip
 
 
@@ -114,4 +114,5 @@ def _sum(row: Any, query: UsageQuery) -> UsageSum:
         _usage(row, 0, float(row["usd"])),
         int(row["unpriced"]),
         float(row["seconds"]),
+        int(row["estimated"]),
     )

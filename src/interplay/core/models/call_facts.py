@@ -16,7 +16,7 @@ MOST_CHARACTERS: Final = 2_000  # of a condition
 MOST_CONDITIONS: Final = 32  # of a policy
 _LONGEST: Final = 256  # characters of a text that a condition may see
 _MOST_FIELDS: Final = 64
-_COUNTED: Final = ("messages", "tools", "input", "documents")
+COUNTED: Final = ("messages", "tools", "input", "documents")  # lists of which conditions see the length
 _CHARACTERS: Final = 4  # of a token, roughly
 _ANSWER: Final = 256  # tokens, where nothing says how long the answer may be
 
@@ -70,7 +70,7 @@ def _small(fields: Mapping[str, Any], levels: int) -> dict[str, Any]:
             seen[name] = value
         elif isinstance(value, str):
             seen[name] = value[:_LONGEST]
-        elif isinstance(value, list | tuple) and name in _COUNTED:
+        elif isinstance(value, list | tuple) and name in COUNTED:
             seen[name] = len(value)
         elif isinstance(value, Mapping) and levels:
             seen[name] = _small(value, levels - 1)

@@ -48,6 +48,7 @@ class LiveDeployment:
         "_doubled",
         "_fresh",
         "_latencies",
+        "_letting_in",
         "_now",
         "_observed_at",
         "_p95",
@@ -86,6 +87,7 @@ class LiveDeployment:
         self._now = [0, 0]  # calls and failures of this half of the window
         self._before = [0, 0]
         self._waiting: deque[Callable[[], None]] = deque()
+        self._letting_in = False
         self.adopt(deployment, connection, breaker or Breaker())
 
     def adopt(self, deployment: Deployment, connection: Connection, breaker: Breaker) -> None:
@@ -149,7 +151,6 @@ class LiveDeployment:
 
         `seconds`: until its answer began.
         """
-        self.leave()
         if outcome == OK:
             self._latency(now, seconds)
             self._counted(now, failed=False)
@@ -165,6 +166,7 @@ class LiveDeployment:
             self._failed(now, outcome, retry_after)
         elif self.state is not BreakerState.CLOSED:
             self._close()  # it answers: what it says no to is the request
+        self.leave()  # last: whoever gets the place should know what was just learnt
 
     def leave(self) -> None:
         """Gives a place back; `observe` does it for calls that began."""
@@ -172,9 +174,15 @@ class LiveDeployment:
         self._let_in()
 
     def _let_in(self) -> None:
-        while self._waiting and (self.concurrency is None or self.inflight < self.concurrency):
-            self.inflight += 1  # the place goes to whoever waits longest
-            self._waiting.popleft()()
+        if not self._waiting or self._letting_in:
+            return  # who gives its place back while it is let in: the loop below goes on with it
+        self._letting_in = True
+        try:
+            while self._waiting and (self.concurrency is None or self.inflight < self.concurrency):
+                self.inflight += 1  # the place goes to whoever waits longest
+                self._waiting.popleft()()
+        finally:
+            self._letting_in = False
 
     def _latency(self, now: float, seconds: float) -> None:
         if seconds >= self.ewma:

@@ -14,6 +14,7 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     """`at`: seconds since the epoch. `outcome`: `ok` or a failure's code. `deployment`: `connection/model`.
 
     `first_token`: seconds until the first content of a stream; None without one. `cached`: which cache answered.
+    `estimated`: the upstream did not count, so the tokens are ours, from the length of what was said.
     """
 
     record_id: UUID
@@ -31,10 +32,12 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     first_token: float | None = None
     cached: Literal["", "exact", "semantic"] = ""
     attempts: int = 1
+    estimated: bool = False
 
 
 class UsageSum(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`group`: the values that it was grouped by. `usd` adds up what is priced; `unpriced` calls are not in it."""
+    """`group`: the values that it was grouped by. `usd` adds up what is priced; `unpriced` calls are not in it.
+    `estimated`: calls whose tokens are ours."""
 
     group: dict[str, str | None]
     calls: int = 0
@@ -43,3 +46,4 @@ class UsageSum(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage = Usage()
     unpriced: int = 0
     seconds: float = 0.0
+    estimated: int = 0

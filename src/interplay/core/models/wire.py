@@ -24,6 +24,8 @@ _TOP: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODE: Final = msgspec.json.Encoder().encode
 _TEXT: Final = msgspec.json.Decoder(str)
 _COUNT: Final = msgspec.json.Decoder(int | None)
+_ANY: Final = msgspec.json.Decoder()
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _TRUE: Final = b"true"
 _ABSENT: Final = frozenset({b"null", b"false"})
 _INCLUDE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
@@ -63,10 +65,15 @@ class Asked:
         """An estimate of question and answer together, to be reserved."""
         return self.size // BYTES_A_TOKEN + (_ANSWER_TOKENS if self.max_tokens is None else self.max_tokens)
 
-    def value(self, name: str) -> Any:
-        """A field decoded; None where it is absent."""
+    def items(self, name: str) -> Any:
+        """A field of which a list is only taken apart, its items as they stand there."""
         raw = self.fields.get(name)
-        return None if raw is None else msgspec.json.decode(raw)
+        return self.value(name) if raw is None or bytes(raw)[:1] != b"[" else _decoded(raw, name, _ITEMS)
+
+    def value(self, name: str) -> Any:
+        """A field decoded; None where it is absent. Raises InvalidInput: nobody looked within it yet."""
+        raw = self.fields.get(name)
+        return None if raw is None else _decoded(raw, name)
 
 
 def peek(body: bytes, model: str | None = None) -> Asked:
@@ -75,6 +82,8 @@ def peek(body: bytes, model: str | None = None) -> Asked:
         fields = _TOP.decode(body)
     except msgspec.ValidationError:
         raise InvalidInput("The body must be a JSON object.", where="body") from None
+    except RecursionError:
+        raise InvalidInput("The body is nested too deep.", where="body") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise InvalidInput(f"The body is not JSON: {_placed(str(wrong), body)}.", where="body") from None
     if model is not None:
@@ -265,11 +274,24 @@ def _count(raw: msgspec.Raw) -> int | None:
         found: int | None = _COUNT.decode(raw)
     except msgspec.DecodeError:
         raise InvalidInput("The most tokens of an answer must be a whole number.", where="max_tokens") from None
+    if found is not None and found < 0:  # it would be given to the limits, not taken from them
+        raise InvalidInput("The most tokens of an answer cannot be less than none.", where="max_tokens")
     return found
 
 
+def _decoded(raw: msgspec.Raw, name: str, decoder: Any = _ANY) -> Any:
+    try:
+        return decoder.decode(raw)
+    except UnicodeDecodeError:
+        raise InvalidInput(f"`{name}` is not JSON in UTF-8.", where=name) from None
+    except RecursionError:
+        raise InvalidInput(f"`{name}` is nested too deep.", where=name) from None
+    except msgspec.DecodeError as wrong:
+        raise InvalidInput(f"`{name}` cannot be read: {wrong}.", where=name) from None
+
+
 def _options(raw: msgspec.Raw | None) -> dict[str, Any]:
-    value = None if raw is None else msgspec.json.decode(raw)
+    value = None if raw is None else _decoded(raw, "stream_options")
     return value if isinstance(value, dict) else {}
 
 
@@ -282,10 +304,14 @@ def _with_usage(raw: msgspec.Raw | None) -> msgspec.Raw:
 
 
 def _placed(wrong: str, body: bytes) -> str:
-    """`… (byte 17)` with line and column beside it."""
+    """`… (byte 17)` with line and column beside it; what ends too early is wrong at its end."""
+    if not body.strip():
+        return "it is empty"
     head, _, tail = wrong.rpartition("(byte ")
     number = tail.rstrip(")")
     if not head or not number.isdigit():
+        head, number = ("it ends too early", str(len(body))) if "truncated" in wrong else (wrong, "")
+    if not number:
         return wrong
     before = body[: int(number)]
     line = before.count(b"\n") + 1

@@ -34,7 +34,8 @@ async def get_usage(
 ) -> dict[str, Any]:
     """Sums by `project`, `key`, `model`, `deployment`, `flow` and `day` (UTC), any of them; days are included.
 
-    `usd` adds up what has a known price; `unpriced` says how many calls are not in it. `everywhere`: of all projects,
+    `usd` adds up what has a known price; `unpriced` says how many calls are not in it, `estimated` of how many the
+    upstream did not say what they used. `everywhere`: of all projects,
     for whoever sees them.
     """
     if everywhere and use.caller is not None:
@@ -67,6 +68,7 @@ def _shown(entry: Any) -> dict[str, Any]:
         "audio_tokens": counts.audio_tokens,
         "usd": counts.usd,
         "unpriced": entry.unpriced,
+        "estimated": entry.estimated,
         "seconds": entry.seconds,
     }
 

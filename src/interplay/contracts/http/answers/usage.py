@@ -41,6 +41,8 @@ class UsageSum(Tokens):
     cache_hits: int
     unpriced: int
     """How many calls are not in `usd`."""
+    estimated: int
+    """How many calls have tokens that are estimated."""
     seconds: float
 
 
@@ -79,6 +81,8 @@ class UsageRecord(TypedDict):
     cached: Literal["", "exact", "semantic"]
     """Which cache answered."""
     attempts: int
+    estimated: bool
+    """The upstream did not count: the tokens, and so the cost, are estimated from the length of what was said."""
 
 
 class UsageRecordPage(TypedDict):

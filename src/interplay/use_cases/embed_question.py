@@ -1,0 +1,23 @@
+"""The embedding of a question, for a cache that compares what questions mean."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+from interplay.core.models.requests import EmbedAnswer
+from interplay.use_cases.model_call import Attempt, ModelCall
+
+Ask = Callable[[ModelCall[EmbedAnswer]], Awaitable[Any]]  # `CallModel.run`
+
+
+def question_call(
+    project_id: int, alias: str, text: str, flow: str = "", run_id: UUID | None = None
+) -> ModelCall[EmbedAnswer]:
+    """It counts on the project, as the calls of steps do."""
+
+    async def send(attempt: Attempt) -> EmbedAnswer:
+        return await attempt.provider.embed(attempt.deployment, [text])
+
+    return ModelCall(project_id, alias, send, EmbedAnswer, flow=flow, run_id=run_id)
