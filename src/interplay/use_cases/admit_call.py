@@ -172,13 +172,14 @@ class AdmitCall:
 
     def left(self, caller: Caller | None) -> list[tuple[Meter, int]]:
         """The narrowest limits of a caller's requests and tokens, with what is left as this process knows it."""
-        if caller is None or not caller.meters:
+        if caller is None or not caller.shown:
             return []
-        now = self._monotonic()
-        narrowest = {meter.what: meter for meter in reversed(caller.meters)}
-        counted = [narrowest[what] for what in ("requests", "tokens") if what in narrowest]
-        slices = [(meter, self.book.get(meter, now)) for meter in counted]
-        return [(meter, max(0, kept.left + kept.remaining)) for meter, kept in slices if kept is not None]
+        now, found = self._monotonic(), []
+        for meter in caller.shown:
+            kept = self.book.get(meter, now)
+            if kept is not None:
+                found.append((meter, max(0, kept.left + kept.remaining)))
+        return found
 
     def release(self, reservation: Reservation) -> None:
         """The call was never made: everything goes back."""

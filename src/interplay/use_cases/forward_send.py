@@ -8,7 +8,7 @@ from urllib.parse import quote
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure, StepFailure
 from interplay.core.models.call_plan import Try
-from interplay.core.models.wire import raw_of, spliced
+from interplay.core.models.wire import spliced
 from interplay.ports.upstream import Outgoing, Target
 from interplay.use_cases.forward_attempt import Asker, Attempt, StreamAttempt
 from interplay.use_cases.forward_typed import TaskSending, answer_typed
@@ -48,14 +48,13 @@ def send_attempt(parts: ForwardParts, call: Call, attempt: Attempt, step: Try) -
 
 
 def _send(parts: ForwardParts, call: Call, attempt: Attempt, step: Try, target: Target) -> None:
-    asked, deployment = call.asked, step.live.deployment
+    asked, live = call.asked, step.live
     assert asked is not None
-    defaults = {name: raw_of(value) for name, value in deployment.options.items()} if deployment.options else {}
     path = call.incoming.path
     if call.incoming.model is not None:  # the address names it: the body stays as it is
-        path, body = f"/v2/models/{quote(deployment.model, safe='')}/{path}", call.incoming.body
+        path, body = f"/v2/models/{quote(live.deployment.model, safe='')}/{path}", call.incoming.body
     else:
-        body = spliced(asked, raw_of(deployment.model), defaults, usage=True)
+        body = spliced(asked, live.raw_model, live.options, usage=True)
     outgoing = Outgoing(target, path, body)
     attempt.sending = parts.upstream.send(outgoing, attempt, parts.patience(step, stream=asked.stream))
 

@@ -20,7 +20,7 @@ from interplay.core.models.refusals import refusal
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord
-from interplay.core.models.wire import BYTES_A_TOKEN, answered, raw_of, spliced, written
+from interplay.core.models.wire import BYTES_A_TOKEN, answered, spliced, written
 from interplay.ports.comparison_store import ComparisonStore
 from interplay.ports.upstream import Outgoing
 from interplay.use_cases.forward_attempt import Attempt
@@ -101,12 +101,11 @@ class Shadowed:
 
 
 async def _asked_again(parts: ForwardParts, step: Try, shadowed: Shadowed) -> bytes:
-    deployment, project = step.live.deployment, shadowed.caller.project_id
+    project = shadowed.caller.project_id
     target = parts.upstream.target(project, step.live.connection)
     if target is None:
         target = await parts.upstream.resolve(project, step.live.connection)
-    defaults = {name: raw_of(value) for name, value in deployment.options.items()}
-    body = spliced(shadowed.asked, raw_of(deployment.model), defaults)
+    body = spliced(shadowed.asked, step.live.raw_model, step.live.options)
     outgoing = Outgoing(target, shadowed.incoming.path, body)
     whole = await parts.upstream.call(outgoing, parts.patience(step, stream=False))
     if whole.status >= 400 or answered(whole.body) is None:

@@ -46,9 +46,10 @@ class TestChat:
     ) -> None:
         provider.play({"delay": 0.05})
         spent = stages(await http.post(CHAT, json={**SAY, "stream": stream}))
-        assert list(spent) == STAGES
-        assert spent["first-byte"] + spent["connect"] >= 50
-        assert spent["upstream"] >= spent["first-byte"] + spent["connect"]
+        assert list(spent) == [name for name in STAGES if name in spent]
+        assert set(STAGES) - set(spent) <= {"connect", "retry"}, "what was not come to is left out"
+        waited = spent["first-byte"] + spent.get("connect", 0.0)
+        assert spent["upstream"] >= waited >= 50
         parts = ("auth", "route", "limits", "upstream")
         assert sum(spent[name] for name in parts) <= spent["total"] + 0.01
         assert abs(spent["upstream"] + spent["overhead"] - spent["total"]) < 0.01
@@ -64,7 +65,7 @@ class TestChat:
         asked: dict[str, Any] = {"model": "nothing", **({"input": "x"} if path in INPUTS else {"messages": []})}
         answer = await http.post(path, json=asked)
         assert answer.status_code == 404
-        assert list(stages(answer)) == STAGES
+        assert list(stages(answer)) == ["auth", "route", "limits", "overhead", "total"]
 
     async def test_unknown_fields_and_nested_bytes_reach_the_upstream_untouched(
         self, http: httpx.AsyncClient, provider: ProviderServer

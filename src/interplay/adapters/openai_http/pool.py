@@ -60,6 +60,7 @@ class UpstreamPool:
         self._idle: dict[str, list[RawConnection]] = {}
         self._busy: dict[RawConnection, _Exchange] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unwritten: list[RawConnection] = []
         self._timer: asyncio.TimerHandle | None = None
         self._fast = False
         self._tls: ssl.SSLContext | None = None
@@ -118,6 +119,17 @@ class UpstreamPool:
         return len(self._busy), sum(len(idle) for idle in self._idle.values())
 
     # what connections tell
+
+    def later(self, connection: RawConnection) -> None:
+        if not self._unwritten:
+            assert self._loop is not None
+            self._loop.call_soon(self._write)
+        self._unwritten.append(connection)
+
+    def _write(self) -> None:
+        them, self._unwritten = self._unwritten, []
+        for connection in them:
+            connection.write()
 
     def freed(self, connection: RawConnection) -> None:
         self._let_go(connection)

@@ -20,6 +20,9 @@ _MARGIN: Final = 1.0  # seconds before the server's own end of an unused connect
 class Owner(Protocol):
     """The pool, as far as a connection knows it."""
 
+    def later(self, connection: RawConnection) -> None:
+        """Call its `write` at the end of this turn of the loop."""
+
     def freed(self, connection: RawConnection) -> None:
         """It may carry another request."""
 
@@ -33,7 +36,6 @@ class RawConnection(asyncio.Protocol, AnswerHead):
     __slots__ = (
         "_framed",
         "_keep",
-        "_loop",
         "_out",
         "_owner",
         "_parser",
@@ -59,7 +61,6 @@ class RawConnection(asyncio.Protocol, AnswerHead):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
-        self._loop = asyncio.get_running_loop()
         self._out: bytes | None = None
         self._framed = self._keep = False
         self.lane = lane
@@ -83,11 +84,12 @@ class RawConnection(asyncio.Protocol, AnswerHead):
         self.listener = listener
         if len(body) < _JOIN:
             self._out = head + body
-            self._loop.call_soon(self._write)
+            self._owner.later(self)
         else:
             self._transport.writelines((head, body))
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """What was to be written later."""
         out, self._out = self._out, None
         if out is not None and self._transport is not None:
             self._transport.write(out)

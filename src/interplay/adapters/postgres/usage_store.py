@@ -75,7 +75,7 @@ def _count(status: str) -> int:
 
 
 def _text(value: str) -> str:
-    return value.replace("\x00", "")[:_TEXT]
+    return value if len(value) <= _TEXT and "\x00" not in value else value.replace("\x00", "")[:_TEXT]
 
 
 def _values(record: UsageRecord) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from interplay.core.models.policy import Breaker
 from interplay.core.models.registry import Connection, Deployment
+from interplay.core.models.wire import raw_of
 from interplay.core.tenancy.limits import Meter
 
 OK: Final = "ok"
@@ -63,6 +64,8 @@ class LiveDeployment:
         "inflight",
         "meters",
         "name",
+        "options",
+        "raw_model",
         "resting_because",
         "rests_until",
         "state",
@@ -70,6 +73,8 @@ class LiveDeployment:
 
     def __init__(self, deployment: Deployment, connection: Connection, breaker: Breaker | None = None) -> None:
         self.name = deployment.label
+        self.raw_model = raw_of(deployment.model)  # as they stand in a request
+        self.options = {name: raw_of(value) for name, value in deployment.options.items()}
         self.ewma = _FIRST_GUESS
         self.inflight = 0
         self.meters: tuple[Meter, ...] = ()  # what a call of it takes: the alias's and its own

@@ -82,13 +82,14 @@ def may_call_flow(key: Key, flow: str) -> bool:
 
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return name in patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A key as the request path uses it: looked up by digest, with the meters of key, project, organisation.
 
-    `ends_at`: from when on it is no longer valid, in seconds since the epoch; None: it has no end.
+    `ends_at`: from when on it is no longer valid, in seconds since the epoch; None: it has no end. `shown`: those of
+    the meters that every answer tells of, the narrowest of requests and of tokens.
     """
 
     key_id: UUID
@@ -96,6 +97,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False, eq=False):
     key: Key
     meters: tuple[Meter, ...]
     ends_at: float | None = None
+    shown: tuple[Meter, ...] = ()
 
 
 def callers_of(key: Key, project: Project, organisation: tuple[Budget, ...] = ()) -> dict[bytes, Caller]:
@@ -109,9 +111,11 @@ def callers_of(key: Key, project: Project, organisation: tuple[Budget, ...] = ()
         *budget_meters("project", project_name, project.budgets, theirs),
         *budget_meters("organisation", "all", organisation, "the organisation"),
     )
-    callers = {key.digest: Caller(key.key_id, key.project_id, key, meters, _end(key))}
+    shown = tuple(m for what in ("requests", "tokens") for m in [n for n in meters if n.what == what][:1])
+    callers = {key.digest: Caller(key.key_id, key.project_id, key, meters, _end(key), shown)}
     if key.former_digest is not None:
-        callers[key.former_digest] = Caller(key.key_id, key.project_id, key, meters, _end(key, key.former_until))
+        former = _end(key, key.former_until)
+        callers[key.former_digest] = Caller(key.key_id, key.project_id, key, meters, former, shown)
     return callers
 
 

@@ -7,10 +7,17 @@ from typing import Final
 from interplay.use_cases.forward_call import Call
 
 Pair = tuple[bytes, bytes]
-_STAGES: Final = (
-    b"auth;dur=%.3f, route;dur=%.3f, limits;dur=%.3f, connect;dur=%.3f, first-byte;dur=%.3f, upstream;dur=%.3f, "
-    b"retry;dur=%.3f, overhead;dur=%.3f, total;dur=%.3f"
-)
+_BEFORE: Final = b"auth;dur=%s, route;dur=%s, limits;dur=%s, "
+_CONNECT: Final = b"connect;dur=%s, "
+_UPSTREAM: Final = b"first-byte;dur=%s, upstream;dur=%s, "
+_RETRY: Final = b"retry;dur=%s, "
+_SHORT: Final = 0.0001  # seconds
+_TOTAL: Final = b"overhead;dur=%s, total;dur=%s"
+_THOUSANDTHS: Final = tuple(b"0.%03d" % micros for micros in range(1000))  # looking one up is cheaper than writing it
+_SHOWN: Final = {
+    "requests": (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests"),
+    "tokens": (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens"),
+}
 
 
 def request_id(call: Call) -> bytes:
@@ -32,7 +39,7 @@ def line(text: str) -> bytes:
 
 
 def timing(call: Call) -> bytes:
-    """Where the time went, in milliseconds. A stage that was not come to has none.
+    """Where the time went, in milliseconds. A stage that was not come to is left out.
 
     `auth`: whose key it is; `route`: which model and deployment; `limits`: their room, and waiting for it; `connect`:
     of a connection that had to be made; `first-byte`: from there to the answer's head; `upstream`: all that until the
@@ -42,28 +49,27 @@ def timing(call: Call) -> bytes:
     known = call.known_at or now
     routed = call.routed_at or max(known, call.sent_at)
     sent = call.sent_at or (routed if call.looked is not None else now)
-    connect = byte = 0.0
+    said = _BEFORE % (_millis(known - began), _millis(routed - known), _millis(sent - routed))
+    total = now - began
+    upstream = retry = 0.0
     if winner is not None:
         since, connect = winner.started, winner.connect
-        if winner.headed_at:
-            byte = winner.headed_at - since - connect
-    else:
-        since = sent if call.sent_at else now
-    upstream = (call.began_at or now) - since
-    retry = since - sent if winner is not None else 0.0
-    total = now - began
-    stages = (
-        (known - began) * 1e3,
-        max(0.0, routed - known) * 1e3,
-        max(0.0, sent - routed) * 1e3,
-        connect * 1e3,
-        max(0.0, byte) * 1e3,
-        upstream * 1e3,
-        retry * 1e3,
-        max(0.0, total - upstream - retry) * 1e3,
-        total * 1e3,
-    )
-    return _STAGES % stages
+        upstream, retry = (call.began_at or now) - since, since - sent
+        if connect:
+            said += _CONNECT % _millis(connect)
+        first = winner.headed_at - since - connect if winner.headed_at else 0.0
+        said += _UPSTREAM % (_millis(first), _millis(upstream))
+        if retry >= _SHORT:
+            said += _RETRY % _millis(retry)
+    elif call.sent_at:
+        upstream = now - sent
+        said += _UPSTREAM % (b"0.000", _millis(upstream))
+    return said + _TOTAL % (_millis(total - upstream - retry), _millis(total))
+
+
+def _millis(seconds: float) -> bytes:
+    micros = int(seconds * 1e6)
+    return _THOUSANDTHS[micros] if 0 <= micros < 1000 else b"%.3f" % max(0.0, seconds * 1e3)
 
 
 def notes(call: Call) -> list[Pair]:
@@ -83,7 +89,6 @@ def own(call: Call) -> list[Pair]:
         if call.looked.similarity is not None:
             found.append((b"x-interplay-similarity", b"%g" % call.looked.similarity))
     for meter, left in call.limits():
-        what = meter.what.encode()
-        found.append((b"x-ratelimit-limit-" + what, b"%d" % meter.cap))
-        found.append((b"x-ratelimit-remaining-" + what, b"%d" % left))
+        cap, rest = _SHOWN[meter.what]
+        found += ((cap, b"%d" % meter.cap), (rest, b"%d" % left))
     return found

@@ -41,6 +41,7 @@ class GatewayProtocol(HttpToolsProtocol, Face):
     """One connection of a caller. `parts` is set by `protocol_of`."""
 
     parts: ClassVar[ForwardParts]
+    unwritten: ClassVar[list[GatewayProtocol]]  # those with something to write at the end of this turn of the loop
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -237,13 +238,21 @@ class GatewayProtocol(HttpToolsProtocol, Face):
         """Written at the end of this turn of the loop. The end of a stream often comes in the same one; and writes
         of many connections one behind the other wake their readers once, not each time: a tenth of a call's price."""
         if not self._out:
-            self.loop.call_soon(self._flush)
+            if not self.unwritten:
+                self.loop.call_soon(self._flush_all)
+            self.unwritten.append(self)
         self._out.append(data)
 
     def end(self) -> None:
         self._out.append(_LAST)
         self._flush()
         self._ended()
+
+    def _flush_all(self) -> None:
+        them = self.unwritten[:]
+        self.unwritten.clear()
+        for one in them:
+            one._flush()
 
     def _flush(self) -> None:
         if self._out:
@@ -336,4 +345,4 @@ def _simple(status: int, body: bytes, headers: list[Pair]) -> bytes:
 
 def protocol_of(parts: ForwardParts) -> type[GatewayProtocol]:
     """The class that uvicorn is given, for one gateway."""
-    return type("GatewayProtocolOf", (GatewayProtocol,), {"parts": parts})
+    return type("GatewayProtocolOf", (GatewayProtocol,), {"parts": parts, "unwritten": []})
