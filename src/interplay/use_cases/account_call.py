@@ -81,7 +81,7 @@ class AccountCall:
         if caller is None or not (caller.meters or meters):
             return None
         tokens = max(1, call.facts.tokens)
-        micros = self._estimate(call, step) if any(meter.what == "usd" for meter in caller.meters) else 0
+        micros = self._estimate(call, step) if caller.budgeted else 0
         taken = self._admit.reserve(caller, meters, tokens, micros)
         if taken is not None:
             return taken

@@ -28,7 +28,7 @@ from interplay.use_cases.admit_call import Reservation
 from interplay.use_cases.forward_attempt import Asker, Attempt, StreamAttempt
 from interplay.use_cases.forward_cache import ForwardCache, Looked
 from interplay.use_cases.forward_find import find_caller, find_model
-from interplay.use_cases.forward_parts import NO_FALLBACKS, Face, ForwardParts, Incoming, facts_of
+from interplay.use_cases.forward_parts import Face, ForwardParts, Incoming, facts_of
 from interplay.use_cases.forward_send import new_attempt, send_attempt
 from interplay.use_cases.forward_settle import settle
 from interplay.use_cases.forward_waits import arm_attempt, arm_delay, arm_total, disarm, wait_for_room
@@ -92,8 +92,7 @@ class Call(Asker):
         self.model = model = find_model(parts, caller, incoming, asked.model)
         total = model.policy.timeouts.total
         deadline = self.started + (LONGEST if total is None else total)
-        plain = not model.wants and model.policy.fallbacks == NO_FALLBACKS
-        facts = None if plain else facts_of(asked, caller, incoming)
+        facts = facts_of(asked, caller, incoming) if model.wants or model.falls_back else None
         self.plan = plan = CallPlan(model, deadline, parts.draw, self._alias, facts)
         step = plan.first(self.started)
         self.routed_at = parts.clock.monotonic()

@@ -15,7 +15,6 @@ from interplay.core.failures import Failure
 from interplay.core.models.call_facts import COUNTED, CallFacts
 from interplay.core.models.call_plan import Try
 from interplay.core.models.connection_kinds import KINDS
-from interplay.core.models.policy import Fallbacks
 from interplay.core.models.pricing import PriceBook, cost
 from interplay.core.models.registry import Connection, Deployment, Price
 from interplay.core.models.requests import Task
@@ -38,7 +37,6 @@ _MASK: Final = (1 << 62) - 1
 _blank, _set = object.__new__, object.__setattr__
 # kinds of connections whose bytes go as they are
 FORWARDED: Final = frozenset(kind for kind, known in KINDS.items() if not known.own_client)
-NO_FALLBACKS: Final = Fallbacks()
 
 
 class Incoming:
@@ -180,7 +178,7 @@ class ForwardParts:
 
     def estimate(self, caller: Caller, step: Try, asked: Asked) -> int:
         """Micro-dollars that the call may cost; 0 where no budget asks."""
-        if not any(meter.what == "usd" for meter in caller.meters):
+        if not caller.budgeted:
             return 0
         read = asked.size // BYTES_A_TOKEN
         price = self.price(caller, step.model.name, step.live.deployment)

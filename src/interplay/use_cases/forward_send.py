@@ -25,7 +25,7 @@ def new_attempt(parts: ForwardParts, call: Call, step: Try) -> Attempt:
     asker: Asker = call
     if not asked.stream:
         attempt = Attempt(asker, parts.clock, live, step.model.name)
-        attempt.filters = bool(step.model.policy.fallbacks.of("content_filtered"))
+        attempt.filters = step.model.seeks_unfiltered
         return attempt
     if call.looked is not None:
         asker = call.looked.record(call, whole=not call.streaming)

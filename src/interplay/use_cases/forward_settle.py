@@ -45,7 +45,8 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
         used += _beside(call, attempt, used[0][1], outcome)
     if reservation is not None:
         micros = _micros(parts, call, used) if reservation.micros else 0
-        parts.admit.settle(reservation, sum(usage.tokens for _, usage in used), micros)
+        tokens = used[0][1].tokens if len(used) == 1 else sum(usage.tokens for _, usage in used)
+        parts.admit.settle(reservation, tokens, micros)
     for made, usage in used:
         parts.tokens[0] += usage.input_tokens
         parts.tokens[1] += usage.output_tokens

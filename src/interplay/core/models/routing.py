@@ -15,7 +15,7 @@ from interplay.core.flows.expressions import ExpressionProblem
 from interplay.core.models.call_facts import MOST_CONDITIONS, CallFacts, compile_condition, holds
 from interplay.core.models.choosing import CHOOSE, closest
 from interplay.core.models.health import BreakerState, LiveDeployment
-from interplay.core.models.policy import Policy
+from interplay.core.models.policy import Fallbacks, Policy
 from interplay.core.models.registry import Connection, Model
 from interplay.core.tenancy.limits import Limits, Meter
 from interplay.core.tenancy.model_meters import model_meters
@@ -41,7 +41,8 @@ class LiveModel:
     """What the snapshot holds for an alias.
 
     `wants`: which facts `pick` looks at (`request`, `metadata`, `key`, `tokens`, `user`, `header:…`); without any,
-    none need be gathered. `meters` are the alias's own limits; a deployment's `meters` are these and its own.
+    and without fallbacks (`falls_back`), none need be gathered. `seeks_unfiltered`: a filtered answer is to be sought
+    elsewhere. `meters` are the alias's own limits; a deployment's `meters` are these and its own.
     """
 
     __slots__ = (
@@ -52,12 +53,14 @@ class LiveModel:
         "_usual",
         "by_name",
         "deployments",
+        "falls_back",
         "hedging",
         "meters",
         "model",
         "name",
         "policy",
         "project_id",
+        "seeks_unfiltered",
         "shadow",
         "wants",
     )
@@ -74,6 +77,8 @@ class LiveModel:
         self.model = model
         self.name = model.name
         self.policy: Policy = model.policy
+        self.falls_back = model.policy.fallbacks != Fallbacks()
+        self.seeks_unfiltered = bool(model.policy.fallbacks.of("content_filtered"))
         self.deployments = sorted(deployments, key=lambda live: live.deployment.priority)  # stable: else as given
         self.by_name = {live.name: live for live in self.deployments}
         self.meters = meters

@@ -89,7 +89,8 @@ class Caller(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A key as the request path uses it: looked up by digest, with the meters of key, project, organisation.
 
     `ends_at`: from when on it is no longer valid, in seconds since the epoch; None: it has no end. `shown`: those of
-    the meters that every answer tells of, the narrowest of requests and of tokens.
+    the meters that every answer tells of, the narrowest of requests and of tokens. `budgeted`: one of them counts
+    money. Made by `caller_of`.
     """
 
     key_id: UUID
@@ -98,6 +99,13 @@ class Caller(msgspec.Struct, frozen=True, gc=False, eq=False):
     meters: tuple[Meter, ...]
     ends_at: float | None = None
     shown: tuple[Meter, ...] = ()
+    budgeted: bool = False
+
+
+def caller_of(key: Key, meters: tuple[Meter, ...], ends_at: float | None = None) -> Caller:
+    """`meters`: narrowest first."""
+    shown = tuple(m for what in ("requests", "tokens") for m in [n for n in meters if n.what == what][:1])
+    return Caller(key.key_id, key.project_id, key, meters, ends_at, shown, any(m.what == "usd" for m in meters))
 
 
 def callers_of(key: Key, project: Project, organisation: tuple[Budget, ...] = ()) -> dict[bytes, Caller]:
@@ -111,11 +119,9 @@ def callers_of(key: Key, project: Project, organisation: tuple[Budget, ...] = ()
         *budget_meters("project", project_name, project.budgets, theirs),
         *budget_meters("organisation", "all", organisation, "the organisation"),
     )
-    shown = tuple(m for what in ("requests", "tokens") for m in [n for n in meters if n.what == what][:1])
-    callers = {key.digest: Caller(key.key_id, key.project_id, key, meters, _end(key), shown)}
+    callers = {key.digest: caller_of(key, meters, _end(key))}
     if key.former_digest is not None:
-        former = _end(key, key.former_until)
-        callers[key.former_digest] = Caller(key.key_id, key.project_id, key, meters, former, shown)
+        callers[key.former_digest] = caller_of(key, meters, _end(key, key.former_until))
     return callers
 
 
@@ -128,7 +134,7 @@ def step_caller(project: Project, organisation: tuple[Budget, ...] = ()) -> Call
         *budget_meters("organisation", "all", organisation, "the organisation"),
     )
     key = Key(UUID(int=0), project.project_id, "(steps of flows)", b"", "", frozenset())
-    return Caller(key.key_id, project.project_id, key, meters)
+    return caller_of(key, meters)
 
 
 def _end(key: Key, former_until: float | None = None) -> float | None:

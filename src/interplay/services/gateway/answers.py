@@ -78,6 +78,14 @@ def notes(call: Call) -> list[Pair]:
     return [*found, *own(call)]
 
 
+def lines(call: Call) -> bytes:
+    """What `own` says, as lines of a head."""
+    said = b""
+    for pair in own(call):
+        said += b"%s: %s\r\n" % pair
+    return said
+
+
 def own(call: Call) -> list[Pair]:
     """Who answered, and what is left of the caller's limits, in the names that OpenAI gives them."""
     found: list[Pair] = [*call.headers]

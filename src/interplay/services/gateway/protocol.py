@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure
-from interplay.services.gateway.answers import Pair, own, request_id, timing
+from interplay.services.gateway.answers import Pair, lines, request_id, timing
 from interplay.services.gateway.app import EARLY, ENDPOINTS, bearer
 from interplay.services.gateway.asgi import MOST_BYTES, too_large
 from interplay.services.gateway.errors import refused, status_of
@@ -209,14 +209,14 @@ class GatewayProtocol(HttpToolsProtocol, Face):
         call.begin()
 
     def whole(self, call: Call, status: int, content_type: bytes, body: bytes) -> None:
-        more = b"".join(b"%s: %s\r\n" % pair for pair in own(call))
+        more = lines(call)
         if not self._keep:
             more += _CLOSE
         self._write(call, status, content_type or b"application/json", more, body)
 
     def refuse(self, call: Call, wrong: InterplayError | Failure) -> None:
         status, body, headers = refused(wrong)
-        more = b"".join(b"%s: %s\r\n" % pair for pair in (*headers, *own(call)))
+        more = b"".join(b"%s: %s\r\n" % pair for pair in headers) + lines(call)
         self._write(call, status, b"application/json", more if self._keep else more + _CLOSE, body)
 
     def _write(self, call: Call, status: int, content_type: bytes, more: bytes, body: bytes) -> None:
@@ -226,7 +226,7 @@ class GatewayProtocol(HttpToolsProtocol, Face):
         self._ended()
 
     def begin(self, call: Call) -> None:
-        more = b"".join(b"%s: %s\r\n" % pair for pair in own(call))
+        more = lines(call)
         self._put(_STREAM % (request_id(call), timing(call), more if self._keep else more + _CLOSE))
         if self.flow.write_paused:
             call.pause()
