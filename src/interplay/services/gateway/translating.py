@@ -114,11 +114,15 @@ def said_in(dialect: Dialect, status: int, body: bytes) -> bytes:
     return body if dialect.error is None else _ENCODE(dialect.error(status, error_in(body)[1]))
 
 
+def token_in(scope: Scope, token: bytes) -> bytes:
+    """`token`: of `Authorization`; Anthropic's clients send theirs in `x-api-key`."""
+    return token or next((value for name, value in scope["headers"] if name == b"x-api-key"), b"")
+
+
 async def translate(
     parts: ForwardParts, dialect: Dialect, scope: Scope, receive: Receive, send: Send, token: bytes
 ) -> None:
-    """`token`: of `Authorization`; Anthropic's clients send theirs in `x-api-key`."""
-    token = token or next((value for name, value in scope["headers"] if name == b"x-api-key"), b"")
+    token = token_in(scope, token)
     try:
         parts.admit.authenticate(token)
         body = await read_body(receive)
