@@ -5,7 +5,7 @@ No model is called and nothing is charged. The count is an estimate, and its hea
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from interplay.core.errors import InterplayError, InvalidInput, NotFound
 from interplay.core.flows.as_model import PREFIX
 from interplay.core.models.messages_api import chat_of_messages
 from interplay.core.models.token_count import roughly_counted
-from interplay.core.models.wire import peek
+from interplay.core.models.wire import peek, taken_apart
 from interplay.services.gateway.asgi import Receive, Scope, Send, answer, read_body
 from interplay.services.gateway.translating import MESSAGES, refused_in, token_in
 from interplay.use_cases.forward_find import find_caller, find_model
@@ -49,7 +49,6 @@ async def _counted(parts: ForwardParts, scope: Scope, receive: Receive, token: b
     else:
         find_model(parts, caller, incoming, name)
     try:
-        asked: dict[str, Any] = msgspec.json.decode(incoming.body)
-        return roughly_counted(chat_of_messages(asked))
-    except (TypeError, AttributeError, KeyError, UnicodeError):
+        return roughly_counted(chat_of_messages(taken_apart(incoming.body)))
+    except (TypeError, ValueError, AttributeError, LookupError):
         raise InvalidInput(f"The body is not what POST {PATH} takes.", where="body") from None

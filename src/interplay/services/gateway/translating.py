@@ -15,7 +15,7 @@ from interplay.core.errors import InterplayError, InvalidInput
 from interplay.core.failures import Failure
 from interplay.core.models.messages_api import MessageEvents, chat_of_messages, message_of_chat, messages_error
 from interplay.core.models.responses_api import ResponseEvents, chat_of_response, response_of_chat
-from interplay.core.models.wire import error_in, peek
+from interplay.core.models.wire import error_in, peek, taken_apart
 from interplay.services.gateway.answers import Pair
 from interplay.services.gateway.asgi import AsgiFace, Receive, Scope, Send, answer, forward, read_body
 from interplay.services.gateway.errors import refused
@@ -127,13 +127,13 @@ async def translate(
         parts.admit.authenticate(token)
         body = await read_body(receive)
         model = peek(body).model  # raises where it is no JSON, too
-        chat = dialect.asked(msgspec.json.decode(body))
+        chat = dialect.asked(taken_apart(body))
     except InterplayError as wrong:
         await answer(send, *refused_in(dialect, wrong))
         return
     except ConnectionError:
         return
-    except (TypeError, AttributeError, KeyError):
+    except (TypeError, ValueError, AttributeError, LookupError):
         strange = InvalidInput(f"The body is not what {dialect.shown} takes.", where="body")
         await answer(send, *refused_in(dialect, strange))
         return
