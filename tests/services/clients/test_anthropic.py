@@ -26,6 +26,40 @@ async def sdk(machine: Machine, provider: ProviderServer) -> AsyncIterator[anthr
         yield made
 
 
+class TestCounting:
+    @pytest.mark.parametrize("model", ["gpt", "flow/ask"])
+    async def test_a_question_is_counted_without_a_call_and_said_to_be_an_estimate(
+        self, sdk: anthropic.AsyncAnthropic, provider: ProviderServer, model: str
+    ) -> None:
+        raw = await sdk.messages.with_raw_response.count_tokens(model=model, messages=COUNT, system="Be brief.")
+        assert raw.headers["x-interplay-estimated"] == "input_tokens"
+        short = (await raw.parse()).input_tokens
+        assert 8 <= short <= 20
+        long: Any = [{"role": "user", "content": "word " * 4000}]
+        tools = await sdk.messages.count_tokens(model=model, messages=long, tools=[LOOK])
+        words = await sdk.messages.count_tokens(model=model, messages=long)
+        assert 4000 <= words.input_tokens <= 6000
+        assert tools.input_tokens > words.input_tokens
+        assert provider.calls() == []
+
+    async def test_a_picture_counts_by_itself_not_by_its_bytes(self, sdk: anthropic.AsyncAnthropic) -> None:
+        picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}}
+        talk: Any = [{"role": "user", "content": [{"type": "text", "text": "See."}, picture]}]
+        assert (await sdk.messages.count_tokens(model="gpt", messages=talk)).input_tokens < 2000
+
+    @pytest.mark.parametrize(
+        ("model", "key", "error"),
+        [("gptt", "", anthropic.NotFoundError), ("vectors", "", anthropic.BadRequestError),
+         ("flow/none", "", anthropic.NotFoundError), ("gpt", "ik_wrong", anthropic.AuthenticationError)],
+    )  # fmt: skip
+    async def test_who_may_not_call_it_may_not_ask(
+        self, sdk: anthropic.AsyncAnthropic, model: str, key: str, error: type[Exception]
+    ) -> None:
+        asking = sdk.with_options(api_key=key) if key else sdk
+        with pytest.raises(error):
+            await asking.messages.count_tokens(model=model, messages=COUNT)
+
+
 class TestMessages:
     @pytest.mark.parametrize("model", ["gpt", "flow/ask"])
     async def test_a_message(self, sdk: anthropic.AsyncAnthropic, model: str) -> None:

@@ -50,10 +50,8 @@ class Asked:
             raise InvalidInput("The request names no model.", where="model", advice="Send `model`, a text.")
         try:
             self.model: str = _TEXT.decode(raw)
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             raise InvalidInput("`model` must be a text.", where="model") from None
-        except UnicodeDecodeError:
-            raise InvalidInput("The body is not JSON in UTF-8.", where="model") from None
         stream = fields.get("stream")
         self.stream = stream is not None and _flag(stream, "stream")
         self.wants_usage = self.stream and _wants_usage(fields.get("stream_options"))
@@ -78,17 +76,33 @@ class Asked:
 
 def peek(body: bytes, model: str | None = None) -> Asked:
     """Raises InvalidInput with the place of what is wrong. `model`: where the body does not name it."""
+    if not body.isascii():
+        _check_utf8(body)
     try:
         fields = _TOP.decode(body)
     except msgspec.ValidationError:
         raise InvalidInput("The body must be a JSON object.", where="body") from None
     except RecursionError:
         raise InvalidInput("The body is nested too deep.", where="body") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+    except msgspec.DecodeError as wrong:
         raise InvalidInput(f"The body is not JSON: {_placed(str(wrong), body)}.", where="body") from None
     if model is not None:
         fields["model"] = raw_of(model)
     return Asked(fields, len(body))
+
+
+def taken_apart(body: bytes) -> dict[str, Any]:
+    """A request that `peek` has seen, with everything in it. Raises InvalidInput."""
+    found: dict[str, Any] = _decoded(msgspec.Raw(body), "body")
+    return found
+
+
+def _check_utf8(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as wrong:
+        at = _placed(f"no UTF-8 (byte {wrong.start})", body)
+        raise InvalidInput(f"The body is not JSON: {at}.", where="body") from None
 
 
 def spliced(asked: Asked, model: msgspec.Raw, defaults: Mapping[str, msgspec.Raw], *, usage: bool = False) -> bytes:
@@ -282,12 +296,11 @@ def _count(raw: msgspec.Raw) -> int | None:
 def _decoded(raw: msgspec.Raw, name: str, decoder: Any = _ANY) -> Any:
     try:
         return decoder.decode(raw)
-    except UnicodeDecodeError:
-        raise InvalidInput(f"`{name}` is not JSON in UTF-8.", where=name) from None
     except RecursionError:
         raise InvalidInput(f"`{name}` is nested too deep.", where=name) from None
     except msgspec.DecodeError as wrong:
-        raise InvalidInput(f"`{name}` cannot be read: {wrong}.", where=name) from None
+        what = "The body" if name == "body" else f"`{name}`"
+        raise InvalidInput(f"{what} cannot be read: {wrong}.", where=name) from None
 
 
 def _options(raw: msgspec.Raw | None) -> dict[str, Any]:

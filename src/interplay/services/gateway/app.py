@@ -12,9 +12,11 @@ import msgspec
 from interplay.core.errors import InterplayError, NotFound
 from interplay.core.tenancy.keys import may_call
 from interplay.services.gateway.asgi import MOST_BYTES, Receive, Scope, Send, answer, forward, read_body, too_large
-from interplay.services.gateway.errors import refused
+from interplay.services.gateway.counting import PATH as COUNT
+from interplay.services.gateway.counting import count_tokens
+from interplay.services.gateway.errors import nothing_there, refused
 from interplay.services.gateway.inference import Inference
-from interplay.services.gateway.translating import DIALECTS, translate
+from interplay.services.gateway.translating import DIALECTS, MESSAGES, said_in, translate
 from interplay.use_cases.forward_parts import Endpoint, ForwardParts, Incoming
 
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -45,6 +47,8 @@ class Gateway:
             await self._call(endpoint, scope, receive, send)
         elif path in DIALECTS and scope["method"] == "POST":
             await translate(self.parts, DIALECTS[path], scope, receive, send, token_of(scope))
+        elif path == COUNT and scope["method"] == "POST":
+            await count_tokens(self.parts, scope, receive, send, token_of(scope))
         elif path == "/v2" or path.startswith("/v2/"):
             await self._inference(scope, receive, send, token_of(scope))
         elif path.startswith("/v1/"):
@@ -80,12 +84,16 @@ class Gateway:
                 found = await self._models(token_of(scope), path.removeprefix("/v1/models").strip("/"))
                 await answer(send, 200, _ENCODE(found), [])
                 return
-            known = ", ".join(f"POST {place}" for place in (*ENDPOINTS, *DIALECTS))
-            raise NotFound(
-                f"There is nothing at {scope['method']} {path}.", advice=f"There are {known}, GET /v1/models."
-            )
         except InterplayError as wrong:
             await answer(send, *refused(wrong))
+            return
+        places = (*ENDPOINTS, *DIALECTS, COUNT)
+        known = ", ".join([*(f"POST {place}" for place in places), "GET /v1/models"])
+        allowed = "POST" if path in places else "GET" if path.startswith("/v1/models") else None
+        status, body, headers = nothing_there(scope["method"], path, allowed, known)
+        if path in (COUNT, "/v1/messages"):
+            body = said_in(MESSAGES, status, body)
+        await answer(send, status, body, headers)
 
     async def _models(self, token: bytes, only: str) -> dict[str, Any]:
         """What this key may call. Raises Unauthorized, NotFound."""

@@ -22,6 +22,7 @@ from interplay.core.errors import (
 )
 from interplay.core.failures import Failure, StepFailure
 
+Pair = tuple[bytes, bytes]
 _ENCODE: Final = msgspec.json.Encoder().encode
 # status, OpenAI's type, OpenAI's code where it has one
 STATUS: Final[tuple[tuple[type[InterplayError], int, str, str | None], ...]] = (
@@ -95,6 +96,16 @@ def refused(wrong: InterplayError | Failure) -> tuple[int, bytes, list[tuple[byt
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return status, _ENCODE({"error": error}), headers
+
+
+def nothing_there(method: str, path: str, allowed: str | None, known: str) -> tuple[int, bytes, list[Pair]]:
+    """No model is missing but the place itself, or the method at it."""
+    if allowed is not None:
+        message, status, code = f"{path} takes {allowed}, not {method}.", 405, "method_not_allowed"
+    else:
+        message, status, code = f"There is nothing at {method} {path}. There are {known}.", 404, "unknown_url"
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return status, _ENCODE({"error": error}), [(b"allow", allowed.encode())] if allowed is not None else []
 
 
 def _line(text: str) -> bytes:

@@ -92,6 +92,8 @@ class Inference:
         incoming = Incoming(ENDPOINT, b"", token)
         caller = find_caller(parts, incoming)
         model: LiveModel = find_model(parts, caller, incoming, name)
+        if not model.deployments:
+            raise StepFailure("not_found", model.nothing(parts.clock.monotonic()).detail)
         deployment = model.deployments[0].deployment
         try:
             target = await parts.upstream.resolve(caller.project_id, model.deployments[0].connection)

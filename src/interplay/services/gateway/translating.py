@@ -15,7 +15,7 @@ from interplay.core.errors import InterplayError, InvalidInput
 from interplay.core.failures import Failure
 from interplay.core.models.messages_api import MessageEvents, chat_of_messages, message_of_chat, messages_error
 from interplay.core.models.responses_api import ResponseEvents, chat_of_response, response_of_chat
-from interplay.core.models.wire import error_in, peek
+from interplay.core.models.wire import error_in, peek, taken_apart
 from interplay.services.gateway.answers import Pair
 from interplay.services.gateway.asgi import AsgiFace, Receive, Scope, Send, answer, forward, read_body
 from interplay.services.gateway.errors import refused
@@ -114,22 +114,26 @@ def said_in(dialect: Dialect, status: int, body: bytes) -> bytes:
     return body if dialect.error is None else _ENCODE(dialect.error(status, error_in(body)[1]))
 
 
+def token_in(scope: Scope, token: bytes) -> bytes:
+    """`token`: of `Authorization`; Anthropic's clients send theirs in `x-api-key`."""
+    return token or next((value for name, value in scope["headers"] if name == b"x-api-key"), b"")
+
+
 async def translate(
     parts: ForwardParts, dialect: Dialect, scope: Scope, receive: Receive, send: Send, token: bytes
 ) -> None:
-    """`token`: of `Authorization`; Anthropic's clients send theirs in `x-api-key`."""
-    token = token or next((value for name, value in scope["headers"] if name == b"x-api-key"), b"")
+    token = token_in(scope, token)
     try:
         parts.admit.authenticate(token)
         body = await read_body(receive)
         model = peek(body).model  # raises where it is no JSON, too
-        chat = dialect.asked(msgspec.json.decode(body))
+        chat = dialect.asked(taken_apart(body))
     except InterplayError as wrong:
         await answer(send, *refused_in(dialect, wrong))
         return
     except ConnectionError:
         return
-    except (TypeError, AttributeError, KeyError):
+    except (TypeError, ValueError, AttributeError, LookupError):
         strange = InvalidInput(f"The body is not what {dialect.shown} takes.", where="body")
         await answer(send, *refused_in(dialect, strange))
         return
