@@ -15,6 +15,7 @@ from interplay.cli.output import ago, complain, console, print_json, print_table
 from interplay.cli.runs_commands import as_json
 from interplay.cli.target import all_of, with_client
 from interplay.client import ApiError, AsyncClient
+from interplay.core.extensions import is_extensions
 from interplay.core.flows.compile import check_flow
 from interplay.core.flows.problems import Problem, render
 from interplay.core.models.registry import Connection, Model, Registry
@@ -70,7 +71,8 @@ def _known_models(path: Path) -> dict[str, str] | None:
 def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan: bool, as_json: bool) -> None:
     """Make the server have these flows and models, by name; says what changes. Again changes nothing."""
     files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
-    flows = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
+    given = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
+    flows = [file for file in given if not is_extensions(file.text)]  # those are for workers, not for the server
     registries = [(path, path.read_text(encoding="utf-8")) for path in files if path.name == "interplay.yaml"]
 
     async def work(client: AsyncClient) -> bool:

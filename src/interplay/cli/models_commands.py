@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,6 +13,7 @@ from interplay.cli.routing_commands import route, shadows
 from interplay.cli.runs_commands import as_json
 from interplay.cli.target import all_of, part, set_up_logs, settings_of, with_client
 from interplay.core.models.connection_kinds import KINDS
+from interplay.core.models.requests import Task
 
 
 @click.group()
@@ -45,7 +46,7 @@ def show_model(name: str, as_json: bool) -> None:  # noqa: ARG001 - JSON is how 
 
 @models.command("create")
 @click.argument("name")
-@click.option("--task", required=True, type=click.Choice(["chat", "embed", "rerank", "classify"]))
+@click.option("--task", required=True, type=click.Choice(get_args(Task)))
 @click.option("--connection", help="Of the one deployment; or --deployment for several.")
 @click.option("--model", "upstream", help="The upstream's own name.")
 @click.option("--price", metavar="IN,OUT", help="US dollars per million tokens.")

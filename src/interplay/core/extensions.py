@@ -32,6 +32,12 @@ class Extensions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runnables: dict[str, str] = {}
 
 
+def is_extensions(text: str) -> bool:
+    """Whether this YAML is such a file, and so no flow."""
+    data = read_yaml(text).data
+    return isinstance(data, dict) and bool(data) and set(data) <= set(_PARTS)
+
+
 def read_extensions(text: str, file: str) -> Extensions:
     """Raises SetupError that says where and what was expected."""
     source = read_yaml(text, file)
