@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,14 +20,15 @@ _MINUTES = 15
 
 
 def python_environment(name: str, packages: Mapping[str, str]) -> Path:
-    """A virtual environment with these packages; its folder. The Python is the one that runs us."""
+    """A virtual environment with these packages; its folder. The Python is the one that runs us, also when that
+    has changed since."""
 
     def install(folder: Path) -> None:
         wanted = [f"{package}=={version}" for package, version in packages.items()]
         _run(name, [str(_UV), "venv", "--quiet", "--clear", "--python", str(_OURS), str(folder)])
         _run(name, [str(_UV), "pip", "install", "--quiet", "--python", str(folder), *wanted])
 
-    return _once(PEERS / name / "python", packages, install)
+    return _once(PEERS / name / "python", {**packages, "python": f"{sys.version} {sys.base_prefix}"}, install)
 
 
 def node_modules(name: str, packages: Mapping[str, str]) -> Path:
