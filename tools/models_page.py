@@ -121,7 +121,7 @@ MEANINGS: dict[type[msgspec.Struct], dict[str, str]] = {
     },
     policy.Shadow: {"deployment": "The name of the deployment that gets the copies.", "share": "Of the calls."},
     policy.Timeouts: {
-        "connect": "Until the connection stands. Of the gateway's calls.",
+        "connect": "Until the connection stands; 5 seconds when left out. Not of kinds with a client of their own.",
         "first_token": "Until the answer begins; a call that is not streamed begins when it is whole.",
         "idle": "Between two tokens.",
         "total": "Everything: waiting, retries, fallbacks; 10 minutes when left out.",

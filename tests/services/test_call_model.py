@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -276,6 +278,38 @@ class TestHedging:
         for _ in range(40):
             await world.chat()
         assert sum(world.counts().values()) <= 44
+
+
+class TestConnecting:
+    @pytest.mark.parametrize("heard", [None, []])
+    async def test_a_server_that_takes_no_connection_is_given_up_when_the_policy_says_so(
+        self, world: World, heard: list[str] | None
+    ) -> None:
+        with unconnectable() as url:
+            await world.registry.put_connection(1, Connection("full", base_url=url, timeout=60.0))
+            deployments = (Deployment("full", "m"), Deployment("b", "m"))
+            await world.alias(*deployments, timeouts=Timeouts(connect=0.2))
+            async with asyncio.timeout(3):  # without the policy's own time it is five seconds
+                called = await world.chat(heard=heard)
+        assert (called.deployment.connection, called.attempts) == ("b", 2)
+
+
+@contextlib.contextmanager
+def unconnectable() -> Iterator[str]:
+    """A server whose line of connections is full: what comes now waits for an answer that is never given."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = False
+        while not waiting:
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0.2)
+            try:
+                one.connect(server.getsockname())
+            except TimeoutError:
+                waiting = True
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
 
 
 class TestQueue:

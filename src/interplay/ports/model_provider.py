@@ -50,4 +50,9 @@ class ModelProvider(Protocol):
         """`inputs` by name: nested lists, or `{shape, datatype, data}`."""
         ...
 
+    def connecting_within(self, seconds: float) -> ModelProvider:
+        """The same, for calls that give up when no connection stands by then. One whose own client knows no such time
+        for a single call gives itself."""
+        ...
+
     async def close(self) -> None: ...

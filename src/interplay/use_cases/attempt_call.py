@@ -92,6 +92,8 @@ class AttemptCall:
         first_token = call.first_token if call.first_token is not None else timeouts.first_token
         idle = call.idle if call.idle is not None else timeouts.idle
         provider = await self._provider(call.project_id, step.live.connection)
+        if timeouts.connect is not None:
+            provider = provider.connecting_within(timeouts.connect)
         heard = ear.listen(self._clock)
         key = call.idempotency_key
         if key is not None and not first:

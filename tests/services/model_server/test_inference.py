@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from examples.digits.train import train
+from interplay.adapters.local_models.child import ModelServerChild
 from interplay.adapters.openai_http.provider import OpenAIProvider
 from interplay.client import AsyncClient
 from interplay.core.failures import StepFailure
@@ -31,8 +32,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Pictur
 
 @pytest.fixture
 async def server(trained: tuple[Path, list[Picture], list[int]]) -> AsyncIterator[str]:
-    from interplay.adapters.local_models.child import ModelServerChild
-
     child = ModelServerChild(trained[0], idle_seconds=60.0)
     yield await child.ensure_started()
     await child.stop()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from interplay.core.models.policy import Fallbacks, Hedge, Policy, Retries, Timeouts
 from interplay.core.models.reading import InvalidModels
-from interplay.core.models.registry import Connection, Registry
+from interplay.core.models.registry import Connection, Model, Registry
 from interplay.use_cases.register_models import read_registry
 
 WHOLE = """
@@ -142,9 +143,5 @@ class TestWhatIsWrong:
 
 
 def test_it_survives_being_stored(tmp_path: Any) -> None:
-    import msgspec
-
-    from interplay.core.models.registry import Model
-
     smart = read_registry(WHOLE).models["smart"]
     assert msgspec.json.decode(msgspec.json.encode(smart), type=Model) == smart

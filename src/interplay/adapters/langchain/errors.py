@@ -10,16 +10,11 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from interplay.core.failures import StepFailure
+from interplay.core.models.refusals import FILTERED, closer, code_of, seconds_of
 
-_BY_STATUS: Final = {
-    400: "bad_request", 401: "unauthorized", 403: "unauthorized", 404: "not_found", 408: "timeout",
-    409: "unavailable", 413: "context_too_long", 422: "bad_request", 424: "unavailable", 425: "unavailable",
-    429: "rate_limited", 504: "timeout",
-}  # fmt: skip
 # Where an error comes inside a stream, the status was 200 and a word is all there is.
 _BY_WORD: Final = {
     "overloaded_error": "unavailable",
@@ -53,18 +48,6 @@ _BY_WORD: Final = {
     "invalid_request_error": "bad_request",
     "validationexception": "bad_request",
 }
-_TOO_LONG: Final = (
-    "context_length_exceeded", "context length", "context window", "maximum context", "too many tokens",
-    "prompt is too long", "input is too long", "maximum number of tokens", "token limit", "reduce the length",
-)  # fmt: skip
-_FILTERED: Final = (
-    "content_filter",
-    "content filter",
-    "content_policy",
-    "content management policy",
-    "guardrail",
-    "responsible ai",
-)
 _TIMEOUTS: Final = frozenset(
     {"TimeoutException", "TimeoutError", "APITimeoutError", "ReadTimeoutError", "ConnectTimeoutError"}
 )
@@ -122,7 +105,7 @@ def _without_answer(error: BaseException, chain: list[BaseException], who: str) 
         return StepFailure("unavailable", f"{who} cannot be reached, or broke the connection: {text}")
     if "ValidationError" in names and str(getattr(error, "title", "")).endswith(_ANSWERS):
         return StepFailure("unavailable", f"{who} answered something that is no answer: {text}")
-    if isinstance(error, ValueError) and any(sign in text.lower() for sign in _FILTERED):
+    if isinstance(error, ValueError) and any(sign in text.lower() for sign in FILTERED):
         return StepFailure("content_filtered", f"{who} filtered the model's answer: {text}")
     if isinstance(error, ValueError) and "response" in text.lower():  # a class that could not read what came
         return StepFailure("unavailable", f"{who} answered something that is no answer: {text}")
@@ -137,18 +120,11 @@ def _without_answer(error: BaseException, chain: list[BaseException], who: str) 
 
 def _code(status: int | None, words: list[str], message: str) -> str | None:
     """None where the error is not an answer."""
-    code: str | None
+    said = f"{' '.join(words)} {message}"
     if status is not None and status >= 400:
-        code = _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad_request")
-    else:
-        code = next((_BY_WORD[word.lower()] for word in words if word.lower() in _BY_WORD), None)
-    if code == "bad_request":
-        text = f"{' '.join(words)} {message}".lower()
-        if any(sign in text for sign in _TOO_LONG):
-            return "context_too_long"
-        if any(sign in text for sign in _FILTERED):
-            return "content_filtered"
-    return code
+        return code_of(status, said)
+    code = next((_BY_WORD[word.lower()] for word in words if word.lower() in _BY_WORD), None)
+    return None if code is None else closer(code, said)
 
 
 def _status(error: BaseException) -> int | None:
@@ -212,13 +188,4 @@ def _read(body: Any) -> tuple[list[str], str]:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from a number or a date."""
     value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+    return None if value is None else seconds_of(value.encode("latin-1", "replace"), time.time())

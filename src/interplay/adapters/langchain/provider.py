@@ -55,6 +55,10 @@ class LangChainProvider:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def connecting_within(self, seconds: float) -> LangChainProvider:  # noqa: ARG002
+        """The classes' clients are made once, with times of their own."""
+        return self
+
     async def chat(
         self,
         deployment: Deployment,

@@ -39,6 +39,9 @@ class MemoryModelProvider:
             raise answer
         return answer
 
+    def connecting_within(self, seconds: float) -> MemoryModelProvider:  # noqa: ARG002
+        return self
+
     async def chat(
         self,
         deployment: Deployment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import json
 import struct
 from collections.abc import Awaitable, Callable, Mapping
@@ -45,13 +46,18 @@ class OpenAIProvider:
     def __init__(self, connection: Connection, base_url: str, headers: dict[str, str]) -> None:
         self._who = connection.name
         self._root = base_url.rstrip("/").removesuffix("/v1").removesuffix("/v2")
+        self._timeout = httpx.Timeout(connection.timeout, connect=_CONNECT)
         self._client = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
             headers={**connection.headers, **headers},
-            timeout=httpx.Timeout(connection.timeout, connect=_CONNECT),
             limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, keepalive_expiry=15.0),
             trust_env=False,
         )
+
+    def connecting_within(self, seconds: float) -> OpenAIProvider:
+        made = copy.copy(self)
+        made._timeout = httpx.Timeout(self._timeout.read, connect=seconds)
+        return made
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -94,7 +100,9 @@ class OpenAIProvider:
         began = asyncio.get_running_loop().time()
         try:
             async with contextlib.AsyncExitStack() as stack:
-                asked = self._client.stream("POST", "chat/completions", json=body, headers=headers)
+                asked = self._client.stream(
+                    "POST", "chat/completions", json=body, headers=headers, timeout=self._timeout
+                )
                 response = await _within(stack.enter_async_context(asked), first_token, self._who, False)
                 if response.status_code >= 400:
                     raise refused(response.status_code, response.headers, await response.aread(), self._who)
@@ -116,7 +124,7 @@ class OpenAIProvider:
 
     async def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
         try:
-            response = await self._client.post(path, json=body, headers=headers)
+            response = await self._client.post(path, json=body, headers=headers, timeout=self._timeout)
         except httpx.HTTPError as broken:
             raise transport(broken, self._who) from broken
         if response.status_code >= 400:

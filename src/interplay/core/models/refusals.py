@@ -17,24 +17,39 @@ _BY_STATUS: Final = {
     409: "unavailable",
     413: "context_too_long",
     422: "bad_request",
+    424: "unavailable",
     425: "unavailable",
     429: "rate_limited",
     504: "timeout",
 }
-_TOO_LONG: Final = ("context_length_exceeded", "context length", "maximum context", "too many tokens")
-_FILTERED: Final = ("content_filter", "content_policy", "content management policy")
+_TOO_LONG: Final = (
+    "context_length_exceeded", "context length", "context window", "maximum context", "too many tokens",
+    "prompt is too long", "input is too long", "maximum number of tokens", "token limit", "reduce the length",
+)  # fmt: skip
+FILTERED: Final = (
+    "content_filter",
+    "content filter",
+    "content_policy",
+    "content management policy",
+    "guardrail",
+    "responsible ai",
+)
 
 
 def code_of(status: int, said: str) -> str:
     """`said`: the error's own code and message."""
-    kind = _BY_STATUS.get(status, "unavailable" if status >= 500 else "bad_request")
-    if kind == "bad_request":
+    return closer(_BY_STATUS.get(status, "unavailable" if status >= 500 else "bad_request"), said)
+
+
+def closer(code: str, said: str) -> str:
+    """Of a request that was refused as wrong, what its words say was wrong with it."""
+    if code == "bad_request":
         text = said.lower()
         if any(sign in text for sign in _TOO_LONG):
             return "context_too_long"
-        if any(sign in text for sign in _FILTERED):
+        if any(sign in text for sign in FILTERED):
             return "content_filtered"
-    return kind
+    return code
 
 
 def refusal(who: str, status: int, body: bytes, wish: bytes | None, now: float) -> Failure:
