@@ -13,16 +13,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
+from tests.scripted_server import answer, listening, serving
 
 _WORDS = ["one", "two", "three", "four", "five"]
 
@@ -58,9 +56,9 @@ class ProviderServer:
         path = scope["path"]
         if path == "/_script":
             self.play(*json.loads(raw))
-            await _answer(send, 200, b"{}")
+            await answer(send, 200, b"{}")
         elif path == "/_ledger":
-            await _answer(send, 200, json.dumps(self.ledger).encode())
+            await answer(send, 200, json.dumps(self.ledger).encode())
         else:
             await self._serve(scope, raw, send)
 
@@ -81,15 +79,15 @@ class ProviderServer:
             await asyncio.sleep(3600)
         if act.get("status", 200) >= 300:
             error = json.dumps({"error": {"message": act.get("text", "no"), "code": act.get("code")}}).encode()
-            await _answer(send, act["status"], error, act.get("headers"))
+            await answer(send, act["status"], error, act.get("headers"))
         elif "raw" in act:
-            await _answer(send, 200, act["raw"].encode(), act.get("headers"))
+            await answer(send, 200, act["raw"].encode(), act.get("headers"))
         elif fault == "wrong_type":
-            await _answer(send, 200, b"<html>hello</html>", {"content-type": "text/html"})
+            await answer(send, 200, b"<html>hello</html>", {"content-type": "text/html"})
         elif body.get("stream"):
             await _stream(send, act, fault)
         else:
-            await _answer(send, 200, json.dumps(_whole(scope["path"], body, act, fault)).encode())
+            await answer(send, 200, json.dumps(_whole(scope["path"], body, act, fault)).encode())
         entry["ended"] = True
 
 
@@ -164,25 +162,10 @@ async def _event(send: Any, data: bytes) -> None:
     await send({"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True})
 
 
-async def _answer(send: Any, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-    all_headers = {"content-type": "application/json", **(headers or {})}
-    pairs = [(name.encode(), value.encode("latin-1")) for name, value in all_headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})
-
-
 @contextmanager
 def provider_server() -> Iterator[ProviderServer]:
-    """Runs in a thread of its own on a free port; gone at the end."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    state = ProviderServer(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
-    config = uvicorn.Config(state, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
-    thread.start()
-    try:
-        yield state
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(10)
-        listener.close()
+    """On a free port of its own; gone at the end."""
+    with listening() as listener:
+        state = ProviderServer(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        with serving(state, listener):
+            yield state

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,9 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-import uvicorn
-
 from tests import vendor_shapes as shapes
+from tests.scripted_server import answer, listening, serving
 
 Whole = Callable[[shapes.Act], Any]
 Events = Callable[[shapes.Act], Iterator[bytes]]
@@ -120,17 +118,17 @@ class VendorServer:
             await asyncio.sleep(3600)
         if act.get("status", 200) >= 400:
             error = act.get("error", {"error": {"message": "no", "type": "no"}})
-            await _answer(send, act["status"], json.dumps(error).encode(), act.get("headers"))
+            await answer(send, act["status"], json.dumps(error).encode(), act.get("headers"))
         elif fault == "wrong_type":
-            await _answer(send, 200, b"<html>hello</html>", {"content-type": "text/html"})
+            await answer(send, 200, b"<html>hello</html>", {"content-type": "text/html"})
         elif call.kind == "other":
-            await _answer(send, 200, json.dumps(_other(call.path, call.body)).encode())
+            await answer(send, 200, json.dumps(_other(call.path, call.body)).encode())
         elif CHATS[call.kind].streams(call.path, call.body):
             await _stream(send, CHATS[call.kind], act)
         elif fault == "malformed":
-            await _answer(send, 200, b'{"choices": [')
+            await answer(send, 200, b'{"choices": [')
         else:
-            await _answer(send, 200, json.dumps(CHATS[call.kind].whole(act)).encode())
+            await answer(send, 200, json.dumps(CHATS[call.kind].whole(act)).encode())
 
 
 def _other(path: str, body: Any) -> Any:
@@ -181,25 +179,10 @@ async def _stream(send: Any, chat: Chat, act: shapes.Act) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _answer(send: Any, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-    pairs = {"content-type": "application/json", **(headers or {})}.items()
-    head = [(name.encode(), value.encode()) for name, value in pairs]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-
-
 @contextmanager
 def vendor_server() -> Iterator[VendorServer]:
-    """Runs in a thread of its own on a free port; gone at the end."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    state = VendorServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    config = uvicorn.Config(state, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server._serve([listener])), daemon=True)
-    thread.start()
-    try:
-        yield state
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(10)
-        listener.close()
+    """On a free port of its own; gone at the end."""
+    with listening() as listener:
+        state = VendorServer(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with serving(state, listener):
+            yield state
