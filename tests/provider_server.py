@@ -66,7 +66,7 @@ class ProviderServer:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         body = json.loads(raw) if raw and raw[:1] in b"{[" else {}
         entry = {"path": scope["path"], "key": headers.get("idempotency-key"), "body": body, "headers": headers}
-        entry |= {"ended": False, "at": time.monotonic()}
+        entry |= {"ended": False, "at": time.monotonic(), "began": time.time()}
         entry["beside"] = sum(not call["ended"] for call in self.ledger)
         self.ledger.append(entry)
         act = self._act()
@@ -88,7 +88,7 @@ class ProviderServer:
             await _stream(send, act, fault)
         else:
             await answer(send, 200, json.dumps(_whole(scope["path"], body, act, fault)).encode())
-        entry["ended"] = True
+        entry |= {"ended": True, "over": time.time()}
 
 
 def _whole(path: str, body: dict[str, Any], act: dict[str, Any], fault: str | None) -> dict[str, Any]:

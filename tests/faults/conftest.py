@@ -31,10 +31,12 @@ from interplay.use_cases.read_history import ReadHistory
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.save_flow import FlowSource, SaveFlow
 from interplay.use_cases.submit_run import RunRequest, SubmitRun
-from tests.faults.invariants import violations
+from tests.faults.history import calls_after_cancel, calls_at_once, calls_of, calls_without_owner, keep_history
+from tests.faults.invariants import HEARS, violations
 from tests.provider_server import ProviderServer, provider_server
 
 LEASE = 0.8  # seconds
+FROZEN = 3 * LEASE  # the longest that a fault lets a worker stand still
 
 
 def new_id() -> UUID:
@@ -48,6 +50,7 @@ class Bench:
         self.url = url
         self.home = home
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.lease = LEASE  # the longest of its workers
         self.database = Database(url)
         self.runs = PostgresRunStore(self.database)
         flows = PostgresFlowStore(self.database)
@@ -60,6 +63,7 @@ class Bench:
 
     async def open(self) -> None:
         await migrate(self.url)
+        await keep_history(self.url)
         await Maintenance(self.database).ensure_shelves()
 
     async def close(self) -> None:
@@ -80,6 +84,7 @@ class Bench:
             "INTERPLAY_TAKEOVER_BUDGET": "100",
             **settings,
         }
+        self.lease = max(self.lease, float(environment["INTERPLAY_LEASE_SECONDS"]))
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "workers.log").open("ab") as log:
             process = subprocess.Popen(
@@ -119,16 +124,22 @@ class Bench:
                 return counts
             if time.monotonic() > deadline:
                 log = (self.home / "workers.log").read_text()[-3000:]
-                raise AssertionError(f"not all runs ended: {counts}; {await violations(self.url)}\n{log}")
+                raise AssertionError(f"not all runs ended: {counts}; {await violations(self.url, self.lease)}\n{log}")
             await asyncio.sleep(0.1)
 
     async def check(self, provider: ProviderServer | None = None) -> None:
         """Every invariant that the ledger shows, that no acknowledged run is gone, and that each ended as it would
         have without any fault (I7): folded anew from its tape, it comes to the same output.
 
-        `provider`: whom the runs called; no more often than attempts and claims explain (I5).
+        `provider`: whom the runs called; no more often than attempts and claims explain (I5), by nobody who had lost
+        the run for long (I6), and not long after a cancel (I9).
         """
-        assert await violations(self.url) == {}
+        assert await violations(self.url, self.lease) == {}
+        if provider is not None:
+            calls, bound = calls_of(provider.ledger), self.lease + FROZEN + HEARS
+            assert await calls_without_owner(self.url, calls, bound) == []
+            assert calls_at_once(calls, bound) == []
+            assert await calls_after_cancel(self.url, calls, bound) == []
         replays = ReplayRun(self.runs, ReadHistory(self.runs, self._blobs, self._plans))
         for run_id in self.created:
             record = await self.runs.get(1, run_id)
