@@ -14,15 +14,25 @@ from typing import Any
 import asyncpg
 import pytest
 
-from interplay.adapters.postgres import engine_sql
+from interplay.adapters.postgres import engine_sql, run_sql
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.core.errors import Unavailable
+from interplay.core.runs.events import EventKind, RunSucceeded, encode_body
 from interplay.core.runs.status import RunStatus
-from interplay.ports.run_queue import CommitAnswer, CommitBatch, OutcomeUnknown, RunChange, Standing, WaitRow
+from interplay.ports.run_queue import (
+    ClaimedRun,
+    CommitAnswer,
+    CommitBatch,
+    JournalRow,
+    OutcomeUnknown,
+    RunChange,
+    Standing,
+    WaitRow,
+)
 from interplay.use_cases.group_commit import CommitItem, GroupCommitter, Verdict
 from tests.conformance.conftest import Stores, batch, claimed, new_id, row, worker
 from tests.faults.invariants import violations
@@ -141,6 +151,84 @@ async def end_by_a_claim_that_nobody_heard_of(stores: Stores, url: str) -> bool:
     return answer.changed == frozenset()
 
 
+async def cancel_at_finish(stores: Stores, url: str) -> bool:
+    """A cancel at the moment of the run's end, on another connection: whichever comes first, the end is one, and the
+    owner's. A cancel that came too late says nothing."""
+    worker_id = await worker(stores)
+    run = await claimed(stores, worker_id)
+    connection = await asyncpg.connect(url)
+    transaction = connection.transaction()
+    await transaction.start()
+    statement = engine_sql.commit(changes=True, waits=False, waits_over=False, resend=False)
+    end = _end_of(run)
+    await connection.fetchrow(statement, worker_id, *_columns(end), *_change_columns(end))
+    cancelling = asyncio.create_task(stores.runs.cancel(1, run.run_id, "too late"))
+    await _until_somebody_waits(url)
+    await transaction.commit()
+    await connection.close()
+    late = await cancelling
+    earlier = await claimed(stores, worker_id)
+    await stores.runs.cancel(1, earlier.run_id, "in time, and heard of too late")
+    try:
+        answer = await stores.queue.commit(worker_id, _end_of(earlier))
+    except OutcomeUnknown:
+        return False
+    first = await stores.runs.get(1, earlier.run_id)
+    return (
+        (late.status, late.cancel_requested) == (RunStatus.SUCCEEDED, False)
+        and (first.status, first.cancel_requested) == (RunStatus.SUCCEEDED, True)
+        and answer.changed == {earlier.run_id}
+        and "I4" not in " ".join(await violations(url))
+    )
+
+
+def _end_of(run: ClaimedRun) -> CommitBatch:
+    body = encode_body(RunSucceeded(1.0))
+    end = JournalRow(run.run_id, run.shelf, 1, EventKind.RUN_SUCCEEDED, None, 0, run.fence, body)
+    return CommitBatch([end], [RunChange(run.run_id, run.fence, RunStatus.SUCCEEDED, 1)])
+
+
+async def _until_somebody_waits(url: str) -> None:
+    """Returns once a statement of this database waits for a lock of another."""
+    connection = await asyncpg.connect(url)
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        ):
+            await asyncio.sleep(0.01)
+    await connection.close()
+
+
+async def end_whose_answer_got_lost(stores: Stores, url: str) -> bool:
+    """The run's end is durable, its answer is not heard: sent again it changes nothing, and still counts as done."""
+    worker_id = await worker(stores)
+    run = await claimed(stores, worker_id)
+    queue, verdicts = _FirstAnswerLost(stores.queue), []
+    committer = GroupCommitter(queue, worker_id, 30.0, lambda: None)  # type: ignore[arg-type]
+    task = asyncio.create_task(committer.run())
+    end = _end_of(run)
+    committer.put(CommitItem(run.run_id, end.rows, lambda verdict, _: verdicts.append(verdict), end.changes[0]))
+    await committer.settled()
+    task.cancel()
+    return verdicts == [Verdict.DONE]
+
+
+class _FirstAnswerLost:
+    """The real queue, whose first answer to a commit does not come back."""
+
+    def __init__(self, queue: PostgresRunQueue) -> None:
+        self._queue = queue
+        self._lost = False
+        self.renew, self.standing = queue.renew, queue.standing
+
+    async def commit(self, worker_id: Any, wanted: CommitBatch, resend: bool = False) -> CommitAnswer:
+        answer = await self._queue.commit(worker_id, wanted, resend)
+        if not self._lost:
+            self._lost = True
+            raise OutcomeUnknown("The answer to a commit got lost.")
+        return answer
+
+
 async def number_of_an_overdue_end(stores: Stores, url: str) -> bool:
     """A run that ends unclaimed at its deadline: its end is the next event, and the run knows the number."""
     run = await claimed(stores, worker_id := await worker(stores), deadline=0.05)
@@ -158,6 +246,11 @@ def _columns(wanted: CommitBatch) -> list[list[Any]]:
     rows = wanted.rows
     names = ("shelf", "run_id", "seq", "kind", "step_key", "attempt", "fence", "body")
     return [[getattr(entry, name) for entry in rows] for name in names]
+
+
+def _change_columns(wanted: CommitBatch) -> list[list[Any]]:
+    names = ("run_id", "fence", "status", "seq", "sig", "ready_at", "queue", "output", "error")
+    return [[getattr(change, name) for change in wanted.changes] for name in names]
 
 
 # ---------------------------------------------------------------------- mutants: what is taken out, who sees it
@@ -188,10 +281,32 @@ MUTANTS: dict[str, tuple[str, str, str, Scenario]] = {
     ),
     "overdue end without a number of its own": ("END_OVERDUE", "seq = seq + 1", "seq = seq", number_of_an_overdue_end),
     "re-send that collides": ("commit", " on conflict do nothing", "", resend_after_lost_answer),
+    "re-send that doubles": (
+        "commit",
+        "select t.sh, t.r, t.q,",
+        "select t.sh, t.r, t.q + coalesce((select max(seq) from journal x where x.run_id = t.r), 0),",
+        resend_after_lost_answer,
+    ),
+    "no re-read after a missing answer": ("_standings", "", "", end_whose_answer_got_lost),
+    "cancel at finish": ("CANCEL", " and status in (0, 1, 2, 6)", "", cancel_at_finish),
+    "cancel that ends what its owner is ending": ("CANCEL", "when status in (0, 2, 6)", "when true", cancel_at_finish),
+}
+NEEDED = {
+    "no fence check",
+    "lease predicate without its lock",
+    "task not bound to the worker id of its claim",
+    "sequence not set by the reaper",
+    "no re-read after a missing answer",
+    "signal lost while parking",
+    "cancel at finish",
+    "re-send that doubles",
 }
 
 
 class TestDirected:
+    def test_no_mutant_that_is_needed_is_missing(self) -> None:
+        assert set(MUTANTS) >= NEEDED
+
     @pytest.mark.parametrize("scenario", list(dict.fromkeys(m[3] for m in MUTANTS.values())), ids=lambda s: s.__name__)
     async def test_the_protocol_holds(self, ledger: tuple[Stores, str], scenario: Scenario) -> None:
         assert await scenario(*ledger)
@@ -207,14 +322,22 @@ class TestDirected:
 
 def mutate(monkeypatch: pytest.MonkeyPatch, where: str, out: str, instead: str) -> None:
     """Takes one thing out of a statement; fails when it is not in there (any more)."""
+    if where == "_standings":
+        monkeypatch.setattr(GroupCommitter, where, _nothing_read)
+        return
     if where not in ("_ME", "commit"):
-        original = getattr(engine_sql, where)
+        module = engine_sql if hasattr(engine_sql, where) else run_sql
+        original = getattr(module, where)
         assert out in original
-        monkeypatch.setattr(engine_sql, where, original.replace(out, instead))
+        monkeypatch.setattr(module, where, original.replace(out, instead))
         return
     build = engine_sql.commit
     assert out in build(changes=True, waits=True, waits_over=True, resend=True)
     monkeypatch.setattr(engine_sql, "commit", lambda **shape: build(**shape).replace(out, instead))
+
+
+async def _nothing_read(_committer: GroupCommitter, _runs: list[Any]) -> dict[Any, Standing]:
+    return {}
 
 
 # ---------------------------------------------------------------------- the committer's own rules
