@@ -42,7 +42,11 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after: float | None = None
 
 
-OVERDUE: Final = Failure("deadline_exceeded", "The run did not end before its deadline.")
+OVERDUE: Final = Failure(
+    "deadline_exceeded",
+    "The run did not end before its deadline.",
+    advice="Give its flow a longer `deadline` (without one it is 24 h); `interplay runs show RUN` says what took long.",
+)
 
 
 def defect(error: BaseException, where: str | None = None) -> Failure:

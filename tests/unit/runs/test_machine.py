@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from interplay.core.failures import StepFailure
+from interplay.core.flows.compile import DEFAULT_MAX_STEPS
 from interplay.core.flows.ir import Join, OnError, Policy, Retry
 from interplay.core.flows.plan import SubflowPlan
-from tests.factories import const, plan, ref, step
+from tests.factories import const, mapped, plan, ref, step
 from tests.pure_run import PureRun, World
 
 
@@ -123,6 +124,15 @@ class TestFailures:
         run = PureRun(plan(step("a"), step("b"), step("c"), max_steps=2)).run()
         assert run.failure is not None
         assert run.failure.code == "too_many_steps"
+        assert run.failure.detail == "The run has more than 2 steps."
+        assert run.failure.advice == "Raise `max_steps` of the flow, or give its maps and loops less to do."
+
+    def test_without_a_word_of_the_flow_ten_thousand_are_allowed_and_one_more_is_not(self) -> None:
+        """The map itself is one of them."""
+        assert DEFAULT_MAX_STEPS == 10_000
+        for items, ends in ((9_999, None), (10_000, "The run has more than 10,000 steps.")):
+            run = PureRun(plan(mapped("m", const(list(range(items))), step("a"), output="index"))).run()
+            assert (run.failure.detail if run.failure else None) == ends
 
 
 class TestSubflows:

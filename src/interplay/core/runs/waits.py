@@ -122,7 +122,7 @@ def _decide(
 ) -> bool:
     assert step.wait is not None
     if (step.wait.detail or {}).get("effect"):
-        _decide_effect(machine, step, decision, now)
+        _decide_effect(machine, step, decision, ", ".join(deciders), now)
         return True
     fields: dict[str, Any] = {}
     for given in deciders.values():
@@ -133,12 +133,13 @@ def _decide(
     return True
 
 
-def _decide_effect(machine: RunMachine, step: StepState, decision: str, now: float) -> None:
+def _decide_effect(machine: RunMachine, step: StepState, decision: str, by: str, now: float) -> None:
     assert step.wait is not None
-    lost = Failure("unknown_outcome", "A worker was lost while the effect was under way.")
     if decision == "reject":
-        machine.fail(step, lost, now)
+        said = f"{by or 'somebody'} decided not to do it again"
+        machine.fail(step, _unknown(f"A worker was lost while the effect was under way, and {said}."), now)
         return
+    lost = Failure("unknown_outcome", "A worker was lost while the effect was under way.")
     waited = max(0.0, now - step.wait.started_at)
     step.wait = None
     machine.record(step, StepRetrying(lost, now - waited, waited, now))
@@ -183,5 +184,11 @@ def after_lost_effect(machine: RunMachine, step: StepState, now: float, starts: 
         detail = {"effect": True, "question": question, "quorum": 1}
         machine.record(step, StepWaiting("approval", name, None, now, detail))
     else:
-        detail_text = "A worker was lost while the effect was under way; its outcome is not known."
-        machine.fail(step, Failure("unknown_outcome", detail_text), now)
+        machine.fail(
+            step, _unknown("A worker was lost while the effect was under way: it may have happened, or not."), now
+        )
+
+
+def _unknown(detail: str) -> Failure:
+    advice = "Ask the receiver whether it happened; to do it again, fork the run from this step."
+    return Failure("unknown_outcome", detail, None, advice)
