@@ -3,11 +3,13 @@
 Loaded by the conftest of `tests`. A test that asks for `database_url` gets the URL of an
 empty database of its own, dropped afterwards. Override the session fixture
 `database_template` to have it copied from a migrated database instead.
+`INTERPLAY_TEST_POSTGRES` names another server to use, by the URL of a superuser.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,8 +27,7 @@ _NUMBERS = itertools.count(1)
 class PostgresServer:
     """A started server. `url` is of its own database, which tests leave alone."""
 
-    def __init__(self, embedded: EmbeddedPostgres, url: str) -> None:
-        self.embedded = embedded
+    def __init__(self, url: str) -> None:
         self.url = url
 
     def url_of(self, database: str) -> str:
@@ -57,11 +58,14 @@ async def drop_database(server: PostgresServer, url: str) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres_server() -> AsyncIterator[PostgresServer]:
+    if another := os.environ.get("INTERPLAY_TEST_POSTGRES"):
+        yield PostgresServer(another)
+        return
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         embedded = EmbeddedPostgres(Path(folder) / "postgres")
         url = await embedded.start()
         try:
-            yield PostgresServer(embedded, url)
+            yield PostgresServer(url)
         finally:
             await embedded.stop()
 

@@ -20,6 +20,7 @@ ENGINE_SETTINGS: Final = {
     "application_name": "interplay-engine",
     "idle_in_transaction_session_timeout": "10000",
 }
+_SINCE: Final = {"transaction_timeout": 17}  # settings that an older PostgreSQL refuses a connection for
 
 
 # Errors with these classes of SQLSTATE speak of the moment or of the whole ledger (connections, transactions,
@@ -116,10 +117,15 @@ class Database:
 
     async def dedicated(self, **settings: str) -> Any:
         """A connection of its own for one part of the engine. The caller closes it."""
+        newer = {name: settings.pop(name) for name in _SINCE if name in settings}
         async with translated():
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self.url, timeout=5.0, command_timeout=60.0, server_settings={**ENGINE_SETTINGS, **settings}
             )
+            for name, value in newer.items():
+                if connection.get_server_version().major >= _SINCE[name]:
+                    await connection.execute(f"set {name} = {value}")
+            return connection
 
     async def close(self) -> None:
         if self._pool is not None:
