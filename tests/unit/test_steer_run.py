@@ -35,7 +35,7 @@ async def asked(ledger: MemoryLedger, quorum: int = 1) -> SteerRun:
     detail = {"who": None, "quorum": quorum}
     wait = WaitRow(RUN, "ok", "approval", "approval:ok", None, encode_value(detail))
     await queue.commit(WORKER, CommitBatch(waits=[wait]))
-    return SteerRun(runs, MemoryEventBus(), lambda: UUID(int=0))
+    return SteerRun(runs, MemoryEventBus(), ledger.clock, lambda: UUID(int=0))
 
 
 async def refused(steer: SteerRun, decision: str, by: str) -> str:

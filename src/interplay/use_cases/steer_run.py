@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from interplay.core.errors import Conflict, InvalidInput, NotFound
+from interplay.core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from interplay.core.flows.storable import unstorable
 from interplay.core.ids import derived_uuid
 from interplay.core.runs.decisions import end_of_approval, is_of, told, verdict
 from interplay.core.runs.events import Event, decode_body, decode_value, encode_value
 from interplay.core.runs.signals import DECISIONS
+from interplay.ports.clock import Clock
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_store import RunRecord, RunStore, Waiting
 
 _PAGE = 5000
+_CLOSE = 15.0  # seconds before its deadline from which on a decision is answered only when its outcome is known
+_OUTCOME = 5.0  # seconds that the outcome may take
+_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds between two looks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,10 @@ class Decision:
 
 
 class SteerRun:
-    def __init__(self, runs: RunStore, bus: EventBus, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, runs: RunStore, bus: EventBus, clock: Clock, new_id: Callable[[], UUID]) -> None:
         self._runs = runs
         self._bus = bus
+        self._clock = clock
         self._new_id = new_id
 
     async def cancel(self, project_id: int, run_id: UUID, reason: str) -> RunRecord:
@@ -66,7 +72,8 @@ class SteerRun:
         """One decision a person and approval counts; the same again of the same person changes nothing.
 
         Raises Conflict, with what was decided and by whom, when it came too late; NotFound when nothing ever
-        waited there; InvalidInput for another word than approve or reject.
+        waited there; InvalidInput for another word than approve or reject; Unavailable when the time to decide is
+        ending and no worker says whether this came before.
         """
         if decision.decision not in ("approve", "reject"):
             raise InvalidInput(f"{decision.decision!r} is no decision.", where="decision", advice="approve or reject.")
@@ -91,16 +98,18 @@ class SteerRun:
             fresh = await self._leave(project_id, run_id, own, name, payload)
         except Conflict:  # the run ended between the two
             return await self._over(project_id, run_id, step_key, decision)
-        await self._counted(project_id, waiting, own, decision)
+        settles = await self._counted(project_id, waiting, own, decision)
+        if settles and waiting.due_at is not None and self._clock.now() >= waiting.due_at - _CLOSE:
+            await self._outcome(project_id, run_id, step_key, decision)
         return fresh
 
     async def _waiting(self, project_id: int, run_id: UUID, step_key: str) -> Waiting | None:
         waiting = await self._runs.waiting(project_id, "approval", 1000, run_id)
         return next((entry for entry in waiting if entry.step_key == step_key), None)
 
-    async def _counted(self, project_id: int, waiting: Waiting, own: UUID, decision: Decision) -> None:
-        """Whether this decision is among those that count: it may have come after the one that settled it, before a
-        worker took the question off the list."""
+    async def _counted(self, project_id: int, waiting: Waiting, own: UUID, decision: Decision) -> bool:
+        """Whether this decision settles it, or more are needed. Raises Conflict when it is not among those that count:
+        it may have come after the one that settled it, before a worker took the question off the list."""
         left = await self._runs.signals(project_id, waiting.run_id)
         decisions = [(signal_id, decode_value(body)) for signal_id, name, body, _ in left if name == waiting.name]
         sent = dict(decisions)
@@ -111,6 +120,21 @@ class SteerRun:
         if found is not None:
             word, deciders = found
             raise _decided(f"{', '.join(deciders)} decided already: {word}.", waiting.step_key)
+        return own in sent and verdict([*before, sent[own]], decode_value(waiting.body)) is not None
+
+    async def _outcome(self, project_id: int, run_id: UUID, step_key: str, decision: Decision) -> None:
+        """Near its deadline a decision may meet the end of the time: only the journal says which was first."""
+        until, pause = self._clock.monotonic() + _OUTCOME, _PAUSE
+        while await self._waiting(project_id, run_id, step_key) is not None:
+            if self._clock.monotonic() >= until:
+                raise Unavailable(
+                    "The decision is kept, but its time is ending, and no worker has said yet which of them was first.",
+                    where=step_key,
+                    advice="Send the same decision again in a moment: it counts once.",
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        await self._over(project_id, run_id, step_key, decision)
 
     async def _over(self, project_id: int, run_id: UUID, step_key: str, decision: Decision) -> bool:
         """What to answer where nothing waits any more. False: this very decision is the one that was made."""

@@ -11,7 +11,7 @@ from interplay.adapters.memory.ledger import MemoryLedger, RunRow
 from interplay.core.errors import Conflict, IdempotencyConflict, NotFound
 from interplay.core.ids import ids_between, only_run
 from interplay.core.runs.events import RunCancelled, RunRedriven
-from interplay.core.runs.signals import DECISIONS, MOST_SIGNALS, Signal, too_many
+from interplay.core.runs.signals import DECISIONS, ENOUGH, MOST_SIGNALS, Signal, too_many
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import StoredEvent
 from interplay.ports.run_store import (
@@ -105,7 +105,7 @@ class MemoryRunStore:
         if row.status.ended:
             raise Conflict(f"The run is {row.status.name.lower()}.", where=str(run_id))
         if row.sig >= MOST_SIGNALS and not name.startswith(DECISIONS):
-            raise Conflict(too_many(), where=str(run_id))
+            raise Conflict(too_many(), where=str(run_id), advice=ENOUGH)
         row.signals.append(Signal(signal_id, name, body, self._ledger.clock.now()))
         row.sig += 1
         if row.status is RunStatus.WAITING:

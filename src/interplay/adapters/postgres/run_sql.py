@@ -71,9 +71,10 @@ j as (insert into journal(shelf, run_id, seq, kind, step_key, attempt, fence, bo
 w as (delete from wait using u where wait.run_id = u.run_id and u.status = 5)
 select worker_id from u"""
 
-SIGNAL: Final = """with i as (insert into signal(signal_id, run_id, name, body)
-  select $3, run_id, $4, $5 from run where project_id = $1 and run_id = $2 and status in (0, 1, 2)
-    and (sig < $6 or $4 like 'approval:%')
+# The run's row first: signals of a run take their times one after another, in the order in which they become durable.
+SIGNAL: Final = """with held as materialized (select run_id from run
+  where project_id = $1 and run_id = $2 and status in (0, 1, 2) and (sig < $6 or $4 like 'approval:%') for update),
+i as (insert into signal(signal_id, run_id, name, body) select $3, run_id, $4, $5 from held
   on conflict do nothing returning run_id)
 update run r set sig = sig + 1, status = case when status = 2 then 0 else status end,
   ready_at = case when status = 2 then now() else ready_at end

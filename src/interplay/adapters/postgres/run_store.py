@@ -15,7 +15,7 @@ from interplay.adapters.postgres.run_queue import stored_event
 from interplay.core.errors import Conflict, IdempotencyConflict, NotFound
 from interplay.core.ids import ids_between, only_run
 from interplay.core.runs.events import EventKind, RunCancelled, RunRedriven, encode_body
-from interplay.core.runs.signals import MOST_SIGNALS, too_many
+from interplay.core.runs.signals import ENOUGH, MOST_SIGNALS, too_many
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import StoredEvent
 from interplay.ports.run_store import (
@@ -142,7 +142,7 @@ class PostgresRunStore:
                 return LeftSignal(False)
         record = await self.get(project_id, run_id)
         if not record.status.ended:
-            raise Conflict(too_many(), where=str(run_id))
+            raise Conflict(too_many(), where=str(run_id), advice=ENOUGH)
         raise Conflict(
             f"The run is {record.status.name.lower()}, so a signal can change nothing any more.", where=str(run_id)
         )

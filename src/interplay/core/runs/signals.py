@@ -10,8 +10,13 @@ MOST_SIGNALS: Final = 10_000  # that a run takes in its life; each look at a run
 DECISIONS: Final = "approval:"  # what the names of decisions begin with; nobody else's signal may
 
 
+ENOUGH: Final = (
+    "Start a run for what is still to come; those that it has stay, and decisions of people are still taken."
+)
+
+
 def too_many() -> str:
-    return f"The run has {MOST_SIGNALS:,} signals, and takes no more."
+    return f"The run has {MOST_SIGNALS:,} signals, the most of its life, and takes no more: this one was not kept."
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def make_context(platform: Platform) -> Context:
         platform,
         SaveFlow(platform.flows, platform.models, platform.plans),
         SubmitRun(platform.runs, platform.flows, platform.plans, platform.bus, new_id),
-        SteerRun(platform.runs, platform.bus, new_id),
+        SteerRun(platform.runs, platform.bus, platform.clock, new_id),
         ViewRun(platform.runs, history),
         platform.forks(),
         platform.replays(),
