@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -66,6 +67,49 @@ class TestClaim:
         again = (await stores.queue.claim(await worker(stores), "default", 1))[0]
         assert again.fence > run.fence
         assert again.takeovers == 0
+
+
+class TestTurns:
+    """Projects beside each other: what one has queued does not make another wait for all of it."""
+
+    async def test_one_run_does_not_wait_for_the_many_of_another_project(self, stores: Stores) -> None:
+        late = new_run(project_id=2)
+        await stores.runs.create([new_run() for _ in range(300)])
+        await stores.runs.create([late])
+        found = await stores.queue.claim(await worker(stores), "default", 16)
+        assert len(found) == 16
+        assert late.run_id in {run.run_id for run in found}
+
+    async def test_a_higher_priority_of_another_project_does_not_keep_it_waiting(self, stores: Stores) -> None:
+        low = new_run(project_id=2)
+        await stores.runs.create([new_run(priority=9) for _ in range(40)])
+        await stores.runs.create([low])
+        found = await stores.queue.claim(await worker(stores), "default", 8)
+        assert low.run_id in {run.run_id for run in found}
+
+    async def test_many_projects_share_a_claim_alike(self, stores: Stores) -> None:
+        for project in (1, 2, 3, 4):
+            await stores.runs.create([new_run(project_id=project) for _ in range(40)])
+        found = await stores.queue.claim(await worker(stores), "default", 32)
+        assert Counter(run.project_id for run in found) == {1: 8, 2: 8, 3: 8, 4: 8}
+
+    async def test_within_a_project_the_best_and_oldest_come_first(self, stores: Stores) -> None:
+        runs = [new_run(project_id=project, priority=p) for p in (0, 5) for project in (1, 2) for _ in range(4)]
+        await stores.runs.create(runs)
+        found = await stores.queue.claim(await worker(stores), "default", 4)
+        best = [run.run_id for project in (1, 2) for run in runs if (run.project_id, run.priority) == (project, 5)]
+        assert {run.run_id for run in found} == {*best[:2], *best[4:6]}
+
+    async def test_in_the_end_everything_is_claimed_once(self, stores: Stores) -> None:
+        """More projects than one claim looks at, and some of them with more runs than others."""
+        runs = [new_run(project_id=project) for project in range(1, 100) for _ in range(1 + project % 3)]
+        await stores.runs.create(runs)
+        worker_id = await worker(stores)
+        found = []
+        async with asyncio.timeout(30):
+            while len(found) < len(runs):
+                found += [run.run_id for run in await stores.queue.claim(worker_id, "default", 16)]
+        assert sorted(found) == sorted(run.run_id for run in runs)
 
 
 class TestAdoption:

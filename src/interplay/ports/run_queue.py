@@ -184,6 +184,9 @@ class RunQueue(Protocol):
     async def claim(self, worker_id: UUID, queue: str, most: int) -> list[ClaimedRun]:
         """Up to `most` runs, best priority and oldest first. Empty for a worker without a lease.
 
+        At its first call, and at least once a second, every project has its turn: one run of each before a second
+        of any, whatever their priorities. So nobody waits for all that another has queued.
+
         Raises OutcomeUnknown: then the worker adopts what it may have claimed.
         """
         ...

@@ -76,7 +76,12 @@ class MemoryRunQueue:
             for row in self._ledger.runs.values()
             if row.status is RunStatus.QUEUED and row.queue == queue and row.ready_at <= now
         ]
-        claimed = sorted(ready, key=lambda row: (-row.new.priority, row.order))[:most]
+        turns: dict[int, int] = {}
+        places: list[tuple[int, int, int, RunRow]] = []
+        for row in sorted(ready, key=_rank):
+            turn = turns[row.new.project_id] = turns.get(row.new.project_id, 0) + 1
+            places.append((turn, *_rank(row), row))
+        claimed = sorted((row for *_, row in sorted(places)[:most]), key=_rank)
         for row in claimed:
             row.status, row.worker_id = RunStatus.RUNNING, worker_id
             row.fence += 1
@@ -190,6 +195,11 @@ class MemoryRunQueue:
                 self._ledger.write(row, RunFailed(OVERDUE))
                 ended.append(run_id)
         return tuple(ended)
+
+
+def _rank(row: RunRow) -> tuple[int, int]:
+    """Best priority and oldest first."""
+    return -row.new.priority, row.order
 
 
 def _deadline(row: RunRow) -> float | None:

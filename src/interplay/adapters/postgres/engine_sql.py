@@ -34,6 +34,30 @@ update run r set status = 1, worker_id = $1, fence = r.fence + 1 from c where r.
 returning {_CLAIMED}"""
 
 
+TURNS: Final = 64  # projects that one statement looks at
+
+
+def take_turns(limit: int, each: int) -> str:
+    """A claim in which every project has its turn: the first run of each, then the second of each, and so on.
+
+    It looks at the projects after `$3`, and reads the first `each` of what each of them has queued.
+    """
+    return f"""with recursive {_ME},
+t(project_id, n) as (
+  (select project_id, 1 from run where status = 0 and queue = $2 and project_id > $3 order by project_id limit 1)
+  union all
+  select (select r.project_id from run r where r.status = 0 and r.queue = $2 and r.project_id > t.project_id
+    order by r.project_id limit 1), t.n + 1 from t where t.project_id is not null and t.n < {TURNS}),
+p as materialized (select project_id from t where project_id is not null),
+f as materialized (select f.*, row_number() over (partition by p.project_id order by f.priority desc, f.vt) as turn
+  from p cross join lateral (select run_id, priority, vt from run
+    where status = 0 and queue = $2 and project_id = p.project_id and ready_at <= now()
+    order by priority desc, vt limit {each}) f order by turn, f.priority desc, f.vt limit {limit}),
+c as (select run_id from run, me where run_id in (select f.run_id from f) and status + 0 = 0 for update of run skip locked)
+update run r set status = 1, worker_id = $1, fence = r.fence + 1 from c where r.run_id = c.run_id
+returning {_CLAIMED}, (select count(*) from p)::int as projects, (select max(project_id) from p) as last_project"""
+
+
 # The fence rises, so that a claim that nobody heard of can end nothing, whoever believes in it.
 ADOPT: Final = f"""with {_ME}
 update run r set fence = r.fence + 1,

@@ -33,7 +33,7 @@ from interplay.ports.run_queue import (
 )
 
 _LOOK_BACK = 10_000_000  # microseconds of virtual time below the low-water mark that a claim still reads
-_FULL_SCAN_EVERY = 1.0  # seconds between claims that read from the very beginning
+_TURNS_EVERY = 1.0  # seconds between claims in which every project has its turn, from its very first run
 
 
 class PostgresRunQueue:
@@ -48,7 +48,9 @@ class PostgresRunQueue:
         self._database = database
         self._failpoints = failpoints
         self._low_water = 0
-        self._full_scan_at = 0.0
+        self._turns_at = 0.0
+        self._after_project = 0
+        self._projects = 1  # with queued runs, at the last look
 
     async def close(self) -> None:
         for line in (self._commits, self._claims, self._looks, self._renewals, self._chores):
@@ -68,19 +70,30 @@ class PostgresRunQueue:
     async def claim(self, worker_id: UUID, queue: str, most: int) -> list[ClaimedRun]:
         limit = 1 << max(0, most.bit_length() - 1)  # powers of two: few statements to prepare
         now = time.monotonic()
-        full = now >= self._full_scan_at
-        if full:
-            self._full_scan_at = now + _FULL_SCAN_EVERY
-        low = 0 if full else self._low_water
+        turns = now >= self._turns_at
         try:
-            rows = await self._on(self._claims, sql.claim(limit), worker_id, queue, low, point="claim")
+            rows = await self._take_turns(worker_id, queue, limit) if turns else []
+            if not rows:
+                low = 0 if turns else self._low_water
+                rows = await self._on(self._claims, sql.claim(limit), worker_id, queue, low, point="claim")
         except Unavailable as away:
             raise OutcomeUnknown(away.detail, retry_after=away.retry_after) from away
-        if len(rows) == limit:
+        if turns:
+            self._turns_at = now + _TURNS_EVERY
+        elif not rows:
+            self._turns_at = min(self._turns_at, now + 0.1)
+        if rows and (turns or len(rows) == limit):
             self._low_water = max(0, min(row["vt"] for row in rows) - _LOOK_BACK)
-        elif not full and not rows:
-            self._full_scan_at = min(self._full_scan_at, now + 0.1)
         return [_claimed(row) for row in sorted(rows, key=lambda row: (-row["priority"], row["vt"]))]
+
+    async def _take_turns(self, worker_id: UUID, queue: str, limit: int) -> Any:
+        """What projects with many queued runs leave no place for at other times; `limit` of it, shared alike."""
+        each = 1 << (max(1, limit // self._projects) - 1).bit_length()
+        statement = sql.take_turns(limit, min(each, limit))
+        rows = await self._on(self._claims, statement, worker_id, queue, self._after_project, point="claim")
+        self._projects = rows[0]["projects"] if rows else 1
+        self._after_project = rows[0]["last_project"] if self._projects == sql.TURNS else 0
+        return rows
 
     async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
         try:

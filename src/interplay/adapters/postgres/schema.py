@@ -15,8 +15,8 @@ import asyncpg
 from interplay.adapters.postgres.connection import translated
 from interplay.core.errors import SetupError
 
-HEAD: Final = "0004"
-KNOWN: Final = frozenset({"0001", "0002", "0003", "0004"})
+HEAD: Final = "0005"
+KNOWN: Final = frozenset({"0001", "0002", "0003", "0004", "0005"})
 _LOCK: Final = 0x1E7_11  # advisory lock: one migration at a time
 
 
