@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+import msgspec
+
 from interplay.core.models.health import CANCELLED
 from interplay.core.models.pricing import cost
 from interplay.core.models.usage import Usage
@@ -99,6 +101,9 @@ def _record(
     assert call.asked is not None
     record_id, status, outcome, usage, seconds = told
     deployment = attempt.live.deployment
+    price = parts.price(call.caller, attempt.model, deployment)
+    if price is not None:
+        usage = msgspec.structs.replace(usage, usd=cost(usage, price))
     return UsageRecord(
         record_id,
         parts.clock.now(),

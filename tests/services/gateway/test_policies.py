@@ -338,6 +338,29 @@ class TestKeys:
         answer = await http.post(CHAT, json=say("dear"), headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (402, "budget_exceeded")
 
+    async def test_a_budget_does_not_hold_up_what_has_no_price(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        headers = await key(machine, budgets=(Budget(1.0, "day"),))
+        async with asyncio.timeout(10):
+            answers = [await http.post(CHAT, json=say("gpt"), headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_call_has_its_cost(self, machine: Machine, http: httpx.AsyncClient, stream: bool) -> None:
+        headers = await key(machine, budgets=(Budget(1.0, "day"),))
+        priced = Model("priced", "chat", (Deployment("one", "up", Price(100.0, 1000.0)),))
+        await machine.platform.models.put_model(1, priced)
+        await machine.platform.tenancy.snapshots.refresh()
+        await http.post(CHAT, json=say("priced", stream=stream), headers=headers)
+        (record,) = await records(machine, headers)
+        assert record.usage.usd == pytest.approx((7 * 100 + 5 * 1000) / 1e6)
+
+    async def test_all_answers_that_are_asked_for_are_counted_before(
+        self, machine: Machine, http: httpx.AsyncClient
+    ) -> None:
+        headers = await key(machine, limits=Limits(tokens=5_000))
+        for more in ({"n": 100, "max_tokens": 100}, {"max_completion_tokens": None, "max_tokens": 9_000}):
+            assert (await http.post(CHAT, json={**say("gpt"), **more}, headers=headers)).status_code == 429
+
     @pytest.mark.parametrize("stream", [False, True])
     async def test_what_the_upstream_did_not_count_is_estimated_and_marked(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool

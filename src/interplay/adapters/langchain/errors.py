@@ -53,7 +53,8 @@ _TIMEOUTS: Final = frozenset(
 )
 _BROKEN: Final = frozenset(
     {"HTTPError", "TransportError", "APIConnectionError", "HTTPClientError", "ConnectionError", "OSError",
-     "ResponseStreamingError", "StreamError", "IncompleteReadError", "ProtocolError"}
+     "ResponseStreamingError", "StreamError", "IncompleteReadError", "ProtocolError", "ClientPayloadError",
+     "ClientConnectionError", "HttpProcessingError"}
 )  # fmt: skip
 _NO_ANSWER: Final = frozenset(
     {"JSONDecodeError", "UnicodeDecodeError", "APIResponseValidationError", "UnknownApiResponseError",
@@ -128,6 +129,8 @@ def _code(status: int | None, words: list[str], message: str) -> str | None:
 
 
 def _status(error: BaseException) -> int | None:
+    if any(kind.__name__ == "HttpProcessingError" for kind in type(error).__mro__):
+        return None  # what aiohttp cannot read has a code of its own: nobody answered with it
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):  # AWS
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")

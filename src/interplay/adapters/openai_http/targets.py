@@ -89,6 +89,12 @@ class Targets:
                 raise StepFailure(
                     "bad_request", f"The connection {connection.name!r} has a header {name!r} with a line break in it."
                 )
+            if not (name + text).isascii():
+                raise StepFailure(
+                    "bad_request",
+                    f"The connection {connection.name!r} has a header {name!r} with a letter that HTTP cannot carry.",
+                    advice="Look for quotation marks or dashes that came with a copied credential.",
+                )
         kept = self._kept.get((project_id, connection.name))
         if kept is not None and kept[0] == connection and kept[1].url == url:
             return kept[1]
@@ -113,7 +119,7 @@ def _is_local(connection: Connection) -> bool:
 
 def _checked(connection: Connection) -> str:
     parts = urlsplit(connection.base_url or "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not (connection.base_url or "").isascii():
         raise StepFailure(
             "bad_request",
             f"The connection {connection.name!r} has no usable address: {connection.base_url!r}.",

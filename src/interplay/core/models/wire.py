@@ -39,7 +39,7 @@ def is_there(raw: msgspec.Raw) -> bool:
 class Asked:
     """A request, its top level taken apart. `wants_usage`: its stream ends with an event of its usage."""
 
-    __slots__ = ("fields", "max_tokens", "model", "size", "stream", "wants_usage")
+    __slots__ = ("answers", "fields", "max_tokens", "model", "size", "stream", "wants_usage")
 
     def __init__(self, fields: dict[str, msgspec.Raw], size: int) -> None:
         """Raises InvalidInput that names the field."""
@@ -55,13 +55,16 @@ class Asked:
         stream = fields.get("stream")
         self.stream = stream is not None and _flag(stream, "stream")
         self.wants_usage = self.stream and _wants_usage(fields.get("stream_options"))
-        most = fields.get("max_completion_tokens") or fields.get("max_tokens")
-        self.max_tokens = None if most is None else _count(most)
+        given = [fields[name] for name in ("max_completion_tokens", "max_tokens") if name in fields]
+        counts = [count for raw in given if is_there(raw) and (count := _count(raw)) is not None]
+        self.max_tokens = max(counts, default=None)
+        self.answers = _answers(fields.get("n"))
 
     @property
     def tokens(self) -> int:
         """An estimate of question and answer together, to be reserved."""
-        return self.size // BYTES_A_TOKEN + (_ANSWER_TOKENS if self.max_tokens is None else self.max_tokens)
+        longest = _ANSWER_TOKENS if self.max_tokens is None else self.max_tokens
+        return self.size // BYTES_A_TOKEN + self.answers * longest
 
     def items(self, name: str) -> Any:
         """A field of which a list is only taken apart, its items as they stand there."""
@@ -281,6 +284,16 @@ def _flag(raw: msgspec.Raw, name: str) -> bool:
     if text in _ABSENT:
         return False
     raise InvalidInput(f"`{name}` must be true or false.", where=name)
+
+
+def _answers(raw: msgspec.Raw | None) -> int:
+    """How many were asked for. What is no number is for the upstream to refuse."""
+    if raw is None:
+        return 1
+    try:
+        return max(1, _COUNT.decode(raw) or 1)
+    except msgspec.DecodeError:
+        return 1
 
 
 def _count(raw: msgspec.Raw) -> int | None:

@@ -83,6 +83,8 @@ class SliceBook:
             amount = tokens if what == "tokens" else micros if what == "usd" else 1
             kept = slices.get(meter.meter_id)
             if kept is None or now >= kept.ends or kept.left < amount:
+                if not amount and (kept is None or now >= kept.ends):
+                    continue  # nothing is to be taken: a model without a price needs no slice of a budget
                 self.undo(taken, tokens, micros)
                 return None
             kept.left -= amount
