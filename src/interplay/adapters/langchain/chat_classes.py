@@ -119,6 +119,7 @@ def google_options(site: Site) -> dict[str, Any]:
 
 def google_client(site: Site, made: Any) -> Any:
     """A client that takes nothing from the environment; the class's own would go to Vertex AI when that says so."""
+    import httpx2
     from google.genai import Client
     from google.genai.types import HttpOptions
 
@@ -128,6 +129,7 @@ def google_client(site: Site, made: Any) -> Any:
         base_url=site.address,
         timeout=int(site.timeout * 1000),
         headers=site.headers,
+        async_client_args={"transport": httpx2.AsyncHTTPTransport()},  # else another library, where it is installed
         **{"api_version": "v1", **_version(site)},
     )
     return Client(vertexai=False, api_key=site.key, http_options=http)
