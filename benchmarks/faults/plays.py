@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.faults.acts import (
     BAD,
@@ -114,7 +115,7 @@ def fails(scenario: str, act: Callable[[], Act], *statuses: int, patience: float
 
 
 def cut(scenario: str, *scripts: Act, patience: float = 60.0) -> list[Play]:
-    return [Play(scenario, (lambda script=script: script,), tells, patience) for script in scripts]
+    return [Play(scenario, (partial(_same, script),), tells, patience) for script in scripts]
 
 
 def refusals() -> list[Play]:
@@ -158,6 +159,10 @@ def broken_streams() -> list[Play]:
         Play("missing [DONE]", (lambda: says(*streams(ROLE, *WORDS, stop()), LAST),), answered(True)),
         *(Play("usage absent", (lambda: answers(usage=None),), answered(stream)) for stream in (False, True)),
     ]
+
+
+def _same(script: Act) -> Act:
+    return script
 
 
 def _half() -> Act:

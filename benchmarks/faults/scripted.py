@@ -1,15 +1,12 @@
-"""One server for all scenarios: the path of a request says whose script it plays, and it sees when it is left."""
+"""A server for each script, so that no connection is shared between two; it sees when it is left."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-
-_PATH = re.compile(rb"^POST (/[^/ ]+)/v1/")
 
 
 @dataclass
@@ -41,35 +38,22 @@ class Asked:
 
 @dataclass
 class Script:
-    """What stands behind one base URL. `asked`: its requests, as they come."""
+    """What stands behind the address `url`. `asked`: its requests, as they come."""
 
     play: Callable[[Asked], Awaitable[None]]
+    url: str = ""
     calls: int = 0
     asked: asyncio.Queue[Asked] = field(default_factory=asyncio.Queue)
-
-
-class ScriptedUpstream:
-    def __init__(self) -> None:
-        self.scripts: dict[str, Script] = {}
-        self.address = ""
-
-    def url(self, place: str) -> str:
-        return f"http://{self.address}/{place}/v1"
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await _body(reader, head.lower())
-                found = _PATH.match(head)
-                script = self.scripts[found[1].decode()[1:]] if found else None
-                if script is None:
-                    return
-                asked = Asked(reader, writer, body)
-                script.calls += 1
-                script.asked.put_nowait(asked)
-                await script.play(asked)
-        except (asyncio.IncompleteReadError, ConnectionError, KeyError):
+                asked = Asked(reader, writer, await _body(reader, head.lower()))
+                self.calls += 1
+                self.asked.put_nowait(asked)
+                await self.play(asked)
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
@@ -90,11 +74,11 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
-    made = ScriptedUpstream()
-    server = await asyncio.start_server(made.accept, "127.0.0.1", 0, backlog=2048, limit=1 << 20)
-    made.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+async def scripted(script: Script) -> AsyncIterator[Script]:
+    """The script at an address of its own."""
+    server = await asyncio.start_server(script.accept, "127.0.0.1", 0, backlog=2048, limit=1 << 20)
+    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
-        yield made
+        yield script
     finally:
         server.close()

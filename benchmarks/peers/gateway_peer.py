@@ -117,7 +117,9 @@ class InterplayGateway:
         deployments = []
         for place, target in enumerate(route.targets):
             name = f"{route.name}-{place}"
-            await client.connections.put(name, {"base_url": target, "api_key": "secret://UP"})
+            await client.connections.put(
+                name, {"base_url": target, "api_key": "secret://UP", "timeout": route.patience}
+            )
             longest = {"context": 128_000 if place == len(route.targets) - 1 else 8_192} if route.longer else {}
             one = {"connection": name, "model": route.name, "name": name, "priority": place, **longest, **fields}
             deployments.append(one)

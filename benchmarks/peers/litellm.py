@@ -20,7 +20,7 @@ def _config(routes: Sequence[Route]) -> dict[str, object]:
     for route in routes:
         names = [route.name if place == 0 else f"{route.name}-{place}" for place in range(len(route.targets))]
         for name, target in zip(names, route.targets, strict=True):
-            where = {"model": f"openai/{route.name}", "api_base": target, "api_key": "up-secret"}
+            where: dict[str, object] = {"model": f"openai/{route.name}", "api_base": target, "api_key": "up-secret"}
             if route.patience < 60.0:
                 where |= {"timeout": route.patience, "stream_timeout": route.patience}
             models.append({"model_name": name, "litellm_params": where})

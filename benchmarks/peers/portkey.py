@@ -32,13 +32,13 @@ def _headers(route: Route) -> dict[str, str]:
 
 class Portkey:
     name = "portkey"
-    versions: Mapping[str, str] = pins.PORTKEY
+    versions: Mapping[str, str] = {**pins.PORTKEY, **pins.PORTKEY_SERVER}
 
     def __init__(self) -> None:
         self._gateway: Service | None = None
 
     def install(self) -> None:
-        self._folder = node_modules(self.name, self.versions)
+        self._folder = node_modules(self.name, pins.PORTKEY, pins.PORTKEY_SERVER)
 
     async def start(self, folder: Path, routes: Sequence[Route]) -> None:
         node = shutil.which("node")

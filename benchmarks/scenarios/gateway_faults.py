@@ -10,11 +10,12 @@ is set; a system without keys of its own cannot refuse bad ones, and is not aske
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from benchmarks.faults.callers import callers
 from benchmarks.faults.plays import Play, broken_streams, refusals
-from benchmarks.faults.scripted import Script, ScriptedUpstream, scripted_upstream
+from benchmarks.faults.scripted import Script, scripted
 from benchmarks.faults.stage import Stage, Wrong
 from benchmarks.harness.result import Result
 from benchmarks.peers.gateway_peer import GatewayPeer, InterplayGateway, Route
@@ -53,27 +54,24 @@ async def run(quick: bool) -> Result:  # noqa: ARG001  it is as short as it can 
 
 async def _played(system: GatewayPeer, plays: Sequence[Play]) -> Seen:
     seen: Seen = {}
-    (nobody,) = free_ports(1)
-    async with scripted_upstream() as upstream:
-        routes = [_route(upstream, f"fault{number:02}", play, nobody) for number, play in enumerate(plays)]
-        async with started(system, routes):
-            for route, play in zip(routes, plays, strict=True):
-                scripts = [upstream.scripts.get(f"{route.name}-{place}") for place in range(len(play.acts))]
-                verdict, line = await _one(Stage(system, route.name, scripts), play)
-                before = seen.get(play.scenario)
-                if before is None or before[0] == "passed":
-                    seen[play.scenario] = (verdict, line)
+    async with contextlib.AsyncExitStack() as stack:
+        stages = [await _staged(stack, f"fault{number:02}", system, play) for number, play in enumerate(plays)]
+        await stack.enter_async_context(started(system, [route for route, _ in stages]))
+        for (_, stage), play in zip(stages, plays, strict=True):
+            verdict, line = await _one(stage, play)
+            before = seen.get(play.scenario)
+            if before is None or before[0] == "passed":
+                seen[play.scenario] = (verdict, line)
     return seen
 
 
-def _route(upstream: ScriptedUpstream, name: str, play: Play, nobody: int) -> Route:
-    targets = []
-    for place, act in enumerate(play.acts):
-        key = f"{name}-{place}"
-        if act is not None:
-            upstream.scripts[key] = Script(act())
-        targets.append(upstream.url(key) if act is not None else f"http://127.0.0.1:{nobody}/v1")
-    return Route(name, tuple(targets), patience=play.patience, longer=play.longer, rests=play.rests)
+async def _staged(stack: contextlib.AsyncExitStack, name: str, system: GatewayPeer, play: Play) -> tuple[Route, Stage]:
+    """The scripts of the play at addresses of their own, and the alias over them."""
+    (nobody,) = free_ports(1)
+    scripts = [None if act is None else await stack.enter_async_context(scripted(Script(act()))) for act in play.acts]
+    targets = tuple(f"http://127.0.0.1:{nobody}/v1" if one is None else one.url for one in scripts)
+    route = Route(name, targets, patience=play.patience, longer=play.longer, rests=play.rests)
+    return route, Stage(system, name, scripts)
 
 
 async def _one(stage: Stage, play: Play) -> tuple[str, str]:

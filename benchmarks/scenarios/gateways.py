@@ -109,8 +109,10 @@ def _figures(result: Result, name: str, turn: Turn, rounds: Rounds) -> None:
         return
     unit = "answers/s" if turn.mode == "whole" else "streams/s"
     result.figure(name, turn.title, unit, [one.rate for one in found])
-    result.figure(name, f"{turn.title}, median", "ms", [one.p50 for one in found])
-    result.figure(name, f"{turn.title}, p99", "ms", [one.p99 for one in found])
+    ended = [one for one in found if one.p50 >= 0]  # in the others nothing came to its end in time
+    if ended:
+        result.figure(name, f"{turn.title}, median", "ms", [one.p50 for one in ended])
+        result.figure(name, f"{turn.title}, p99", "ms", [one.p99 for one in ended])
     if name != "(direct)":
         result.figure(name, f"{turn.title}, processor time", "µs", [one.micros for one in found])
     if turn.mode == "stream":
@@ -185,7 +187,7 @@ async def _turn(load: Load, made: Contest, turn: Turn, system: GatewayPeer, seco
         found = await load.round(*turn.on(aim, seconds))
         await rests(aim.pid)
     except NotHad as wrong:
-        made.absent[failed] = str(wrong)
+        made.absent[failed] = " ".join(str(wrong).split())
         return
     if keep:
         made.keep(made.systems[system.name], turn, found)
