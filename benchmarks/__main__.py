@@ -13,7 +13,11 @@ from benchmarks.scenarios import (
     engine,
     flow_http,
     gateway,
+    gateway_faults,
     gateway_large,
+    gateway_many,
+    gateway_memory,
+    gateway_routes,
     gateway_stream,
     peers,
     scale,
@@ -30,6 +34,10 @@ SCENARIOS = {
     "gateway": gateway.run,
     "gateway-stream": gateway_stream.run,
     "gateway-large": gateway_large.run,
+    "gateway-many": gateway_many.run,
+    "gateway-memory": gateway_memory.run,
+    "gateway-routes": gateway_routes.run,
+    "gateway-faults": gateway_faults.run,
 }
 PEERS = {"engine": peers.engine, "flow-http": peers.flow_http}
 

@@ -14,6 +14,7 @@ class Caller:
         self._reader = reader
         self._writer = writer
         self._head = head
+        self._answered = ""
 
     @classmethod
     async def connected(cls, url: str, key: str, headers: Mapping[str, str] | None = None) -> Caller:
@@ -27,6 +28,7 @@ class Caller:
         head = f"POST {path} HTTP/1.1\r\n{self._head}Content-Length: {len(raw)}\r\n\r\n"
         self._writer.write(head.encode() + raw)
         answer = await self._reader.readuntil(b"\r\n\r\n")
+        self._answered = answer.decode("latin-1")
         lower = answer.lower()
         place = lower.index(b"content-length:") + 15
         length = int(lower[place : lower.index(b"\r\n", place)])
@@ -34,6 +36,13 @@ class Caller:
         if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202")):
             raise AssertionError(f"{answer!r} {content!r}")
         return json.loads(content)
+
+    def header(self, name: str) -> str:
+        """Of the last answer; empty where it is not there."""
+        for line in self._answered.split("\r\n"):
+            if line.lower().startswith(f"{name}:"):
+                return line.partition(":")[2].strip()
+        return ""
 
     def close(self) -> None:
         self._writer.close()

@@ -75,7 +75,8 @@ class Aim:
 @dataclass(frozen=True)
 class Round:
     """Times in milliseconds. `micros`: processor time of the system for each answer, which says more than its rate
-    where others use the machine too; `foreign`: the cores that others used meanwhile."""
+    where others use the machine too; `foreign`: the cores that others used meanwhile. `left`: streams that their caller
+    left on purpose; `unfinished`: those that were under way when the time was up, of which what came counts."""
 
     rate: float
     p50: float
@@ -88,6 +89,8 @@ class Round:
     why: str
     micros: float
     foreign: float
+    left: int = 0
+    unfinished: int = 0
 
 
 class Load:
@@ -96,12 +99,18 @@ class Load:
         self._program = program
         self._upstream = upstream
 
-    async def round(self, aim: Aim, mode: str, connections: int, seconds: float, body: Mapping[str, Any]) -> Round:
-        """`mode`: `whole` or `stream`. Raises NotHad when nothing was answered."""
+    async def round(
+        self, aim: Aim, mode: str, connections: int, seconds: float, body: Mapping[str, Any], *, leave: int = 0
+    ) -> Round:
+        """`mode`: `whole` or `stream`; `leave`: every so manieth stream is left in its middle. Streams that began are
+        waited for until twice the time is over. Raises NotHad when nothing was answered, or the generator hangs."""
+        most = max(2 * seconds, seconds + 2.0)
         with tempfile.NamedTemporaryFile(prefix="request-") as file:
             file.write(aim.request(body))
             file.flush()
             command = [*pinned(1), str(self._program), mode, aim.address, str(connections), f"{seconds:g}", file.name]
+            if mode == "stream":
+                command += [f"{most:g}", str(leave)]
             before, began = self._spent(aim), time.monotonic()
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -109,12 +118,20 @@ class Load:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
-            out, err = await process.communicate()
+            try:
+                async with asyncio.timeout(most + 10):
+                    out, err = await process.communicate()
+            except TimeoutError:
+                raise NotHad(f"{aim.address} was still answering {most + 10:g} seconds after it was asked") from None
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
             spent = [after - was for after, was in zip(self._spent(aim), before, strict=True)]
         if process.returncode:
             raise NotHad(f"{aim.address} could not be loaded: {err.decode(errors='replace')[-400:]}")
         found = json.loads(out)
-        if not found["good"]:
+        if not found["done"]:
             raise NotHad(f"{aim.address} answered nothing right: {found.get('why', '')[:400]}")
         return Round(
             found["rate"],
@@ -126,8 +143,10 @@ class Load:
             found.get("event50", 0.0),
             found.get("event99", 0.0),
             found.get("why", ""),
-            spent[0] / found["good"] * 1e6,
+            spent[0] / found["done"] * 1e6,
             max(0.0, spent[2] - spent[1] - spent[0]) / (time.monotonic() - began),
+            found.get("left", 0),
+            found.get("unfinished", 0),
         )
 
     def _spent(self, aim: Aim) -> tuple[float, float, float]:
@@ -156,6 +175,25 @@ async def upstream(program: Path, port: int) -> AsyncIterator[tuple[str, int]]:
     finally:
         process.terminate()
         await process.wait()
+
+
+async def rests(pid: int | None, most: float = 5.0) -> None:
+    """Returns when the process does no more work: what it still does for a round is not taken from the next one's."""
+    deadline = time.monotonic() + most
+    while pid is not None and time.monotonic() < deadline:
+        before = cpu_seconds(pid)
+        await asyncio.sleep(0.1)
+        if cpu_seconds(pid) - before < 0.02:
+            return
+
+
+async def upstream_counts(address: str) -> tuple[int, int]:
+    """Connections that are open to it, and calls under way."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    writer.write(b"GET /counts HTTP/1.1\r\nhost: upstream\r\n\r\n")
+    told = json.loads((await reader.read()).partition(b"\r\n\r\n")[2])
+    writer.close()
+    return told["open"], told["calls"]
 
 
 def _busy() -> float:

@@ -37,11 +37,14 @@ class Bar:
 
 @dataclass
 class Result:
+    """`rows`: a table of words, where figures are not all that was found."""
+
     scenario: str
     figures: list[Figure] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    rows: list[dict[str, str]] = field(default_factory=list)
 
     def figure(self, system: str, metric: str, unit: str, rounds: Sequence[float]) -> float:
         value = statistics.median(rounds)
@@ -69,12 +72,18 @@ class Result:
             "figures": [asdict(figure) for figure in self.figures],
             "bars": [asdict(bar) for bar in self.bars],
             "notes": self.notes,
+            **({"rows": self.rows} if self.rows else {}),
         }
         path.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
 
     def show(self) -> None:
         print(f"\n{self.scenario}")
+        widths = [max(map(len, column)) for column in zip(*(row.values() for row in self.rows), strict=True)]
+        for row in self.rows:
+            print(
+                "  " + "  ".join(cell.ljust(width) for cell, width in zip(row.values(), widths, strict=True)).rstrip()
+            )
         for figure in self.figures:
             low, high = figure.spread
             name = f"  {figure.system:<12} {figure.metric:<40}"

@@ -31,15 +31,23 @@ def python_environment(name: str, packages: Mapping[str, str]) -> Path:
     return _once(PEERS / name / "python", {**packages, "python": f"{sys.version} {sys.base_prefix}"}, install)
 
 
-def node_modules(name: str, packages: Mapping[str, str]) -> Path:
-    """A folder whose `node_modules` holds these packages. Their install scripts are not run."""
+def node_modules(name: str, packages: Mapping[str, str], below: Mapping[str, str] | None = None) -> Path:
+    """A folder whose `node_modules` holds these packages, and `below` them just these versions of what they need.
+
+    Their install scripts are not run.
+    """
 
     def install(folder: Path) -> None:
         wanted = [f"{package}@{version}" for package, version in packages.items()]
+        (folder / "package.json").write_text(json.dumps({"overrides": dict(below or {})}))
         quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
         _run(name, [_command(name, "npm"), "install", "--prefix", str(folder), *quiet, *wanted])
 
-    return _once(PEERS / name / "node", packages, install)
+    return _once(
+        PEERS / name / "node",
+        {**packages, **{f"below: {one}": version for one, version in (below or {}).items()}},
+        install,
+    )
 
 
 def go_programs(name: str, module: Mapping[str, str], programs: Mapping[str, str], keep: str) -> Path:

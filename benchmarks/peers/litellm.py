@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.harness.loading import Aim, pinned
 from benchmarks.harness.ours import family_memory
 from benchmarks.peers import pins
-from benchmarks.peers.gateway_peer import MODELS
+from benchmarks.peers.gateway_peer import Route
 from benchmarks.peers.installing import python_environment
 from benchmarks.peers.processes import Service, free_ports
+
+
+def _config(routes: Sequence[Route]) -> dict[str, object]:
+    """Each target is a model group of its own, and the next one its fallback: its documentation's way."""
+    models, fallbacks = [], []
+    for route in routes:
+        names = [route.name if place == 0 else f"{route.name}-{place}" for place in range(len(route.targets))]
+        for name, target in zip(names, route.targets, strict=True):
+            where: dict[str, object] = {"model": f"openai/{route.name}", "api_base": target, "api_key": "up-secret"}
+            if route.patience < 60.0:
+                where |= {"timeout": route.patience, "stream_timeout": route.patience}
+            models.append({"model_name": name, "litellm_params": where})
+        if names[1:]:
+            fallbacks.append({route.name: names[1:]})
+    if not fallbacks:
+        return {"model_list": models}
+    router = {"fallbacks": fallbacks, "context_window_fallbacks": fallbacks, "num_retries": 0}
+    return {"model_list": models, "router_settings": {**router, "allowed_fails": 2, "cooldown_time": 1}}
 
 
 class LiteLlm:
@@ -24,13 +42,9 @@ class LiteLlm:
     def install(self) -> None:
         self._python = python_environment(self.name, self.versions)
 
-    async def start(self, folder: Path, upstream: str) -> None:
-        def entry(model: str) -> dict[str, object]:
-            where = {"model": f"openai/{model}", "api_base": f"http://{upstream}/v1", "api_key": "up-secret"}
-            return {"model_name": model, "litellm_params": where}
-
+    async def start(self, folder: Path, routes: Sequence[Route]) -> None:
         config = folder / "config.yaml"  # JSON is YAML
-        config.write_text(json.dumps({"model_list": [entry(model) for model in MODELS]}))
+        config.write_text(json.dumps(_config(routes)))
         (port,) = free_ports(1)
         self._address = f"127.0.0.1:{port}"
         settings = {

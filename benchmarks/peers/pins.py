@@ -12,4 +12,6 @@ TEMPORAL_SDK = {"temporalio": "1.35.0"}
 LOOP = {"uvloop": "0.22.1"}
 TENSORZERO = {"tensorzero": "2026.6.0", "openai": "2.8.1"}
 PORTKEY = {"@portkey-ai/gateway": "1.15.2"}
+# newer ones of the server below it make every stream a 500 (Portkey-AI/gateway, issue 1389)
+PORTKEY_SERVER = {"@hono/node-server": "1.14.2"}
 LITELLM = {"litellm[proxy]": "1.106.2"}

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.harness.loading import Aim, pinned
 from benchmarks.harness.ours import family_memory
 from benchmarks.peers import pins
+from benchmarks.peers.gateway_peer import Route
 from benchmarks.peers.installing import node_modules
 from benchmarks.peers.peer import NotHad
 from benchmarks.peers.processes import Service, free_ports
 
 
+def _headers(route: Route) -> dict[str, str]:
+    """One target by its plain headers, several by a configuration with a fallback."""
+    late = int(route.patience * 1000) if route.patience < 60.0 else None
+    if len(route.targets) == 1:
+        plain = {"x-portkey-provider": "openai", "x-portkey-custom-host": route.targets[0]}
+        return plain | ({"x-portkey-request-timeout": str(late)} if late else {})
+    targets = [
+        {"provider": "openai", "custom_host": target, "api_key": "up-secret"}
+        | ({"request_timeout": late} if late else {})
+        for target in route.targets
+    ]
+    return {"x-portkey-config": json.dumps({"strategy": {"mode": "fallback"}, "targets": targets})}
+
+
 class Portkey:
     name = "portkey"
-    versions: Mapping[str, str] = pins.PORTKEY
+    versions: Mapping[str, str] = {**pins.PORTKEY, **pins.PORTKEY_SERVER}
 
     def __init__(self) -> None:
         self._gateway: Service | None = None
 
     def install(self) -> None:
-        self._folder = node_modules(self.name, self.versions)
+        self._folder = node_modules(self.name, pins.PORTKEY, pins.PORTKEY_SERVER)
 
-    async def start(self, folder: Path, upstream: str) -> None:
+    async def start(self, folder: Path, routes: Sequence[Route]) -> None:
         node = shutil.which("node")
         if node is None:
             raise NotHad("portkey needs the command `node`, which is not on this machine")
         (port,) = free_ports(1)
         self._address = f"127.0.0.1:{port}"
-        self._headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"http://{upstream}/v1"}
+        self._headers = {route.name: _headers(route) for route in routes}
         program = self._folder / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
         settings = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
         command = [*pinned(0), node, str(program), "--headless", f"--port={port}"]
@@ -39,7 +55,7 @@ class Portkey:
 
     def aim(self, model: str) -> Aim:
         assert self._gateway is not None
-        return Aim(self._address, key="up-secret", model=model, headers=self._headers, pid=self._gateway.pid)
+        return Aim(self._address, key="up-secret", model=model, headers=self._headers[model], pid=self._gateway.pid)
 
     def memory(self) -> float:
         return family_memory(self._gateway.pid) if self._gateway is not None else 0.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,20 +12,34 @@ from benchmarks.harness.loading import Aim, pinned
 from benchmarks.harness.ours import family_memory
 from benchmarks.peers import pins
 from benchmarks.peers.crew import PROGRAMS
-from benchmarks.peers.gateway_peer import MODELS
+from benchmarks.peers.gateway_peer import Route
 from benchmarks.peers.installing import python_environment
 from benchmarks.peers.processes import Service
 
-_PROVIDER = """
+_MODEL = """
 [models.{model}]
-routing = ["up"]
-
-[models.{model}.providers.up]
+routing = {routing}
+"""
+_PROVIDER = """
+[models.{model}.providers.{name}]
 type = "openai"
 model_name = "{model}"
-api_base = "http://{upstream}/v1/"
+api_base = "{target}/"
 api_key_location = "env::OPENAI_API_KEY"
 """
+_PATIENCE = "timeouts = {{ non_streaming.total_ms = {most}, streaming.ttft_ms = {most}, streaming.total_ms = {all} }}\n"
+
+
+def _entry(route: Route) -> str:
+    """It has no bound for the silence between two tokens: one for the whole stream stands for it."""
+    names = [f"up{place}" for place in range(len(route.targets))]
+    entry = _MODEL.format(model=route.name, routing=json.dumps(names))
+    for name, target in zip(names, route.targets, strict=True):
+        entry += _PROVIDER.format(model=route.name, name=name, target=target)
+        if route.patience < 60.0:
+            most = int(route.patience * 1000)
+            entry += _PATIENCE.format(most=most, all=3 * most)
+    return entry
 
 
 class TensorZero:
@@ -37,10 +52,9 @@ class TensorZero:
     def install(self) -> None:
         self._python = python_environment(self.name, self.versions)
 
-    async def start(self, folder: Path, upstream: str) -> None:
+    async def start(self, folder: Path, routes: Sequence[Route]) -> None:
         config = folder / "tensorzero.toml"
-        models = "".join(_PROVIDER.format(model=model, upstream=upstream) for model in MODELS)
-        config.write_text(f"[gateway]\nobservability.enabled = false\n{models}")
+        config.write_text("[gateway]\nobservability.enabled = false\n" + "".join(map(_entry, routes)))
         command = [str(self._python / "bin" / "python"), str(PROGRAMS / "tensorzero_gateway.py"), str(config)]
         self._gateway = Service([*pinned(0), *command], folder, {"OPENAI_API_KEY": "up-secret"})
         said = await self._gateway.says("http://", 60)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.loading import Aim, Load, Round, build, upstream
+from benchmarks.harness.loading import Aim, Load, Round, build, rests, upstream
 from benchmarks.harness.result import Bar, Result
-from benchmarks.peers.gateway_peer import GatewayPeer, InterplayGateway
+from benchmarks.peers.gateway_peer import GatewayPeer, InterplayGateway, Route, straight
 from benchmarks.peers.litellm import LiteLlm
 from benchmarks.peers.peer import NotHad
 from benchmarks.peers.portkey import Portkey
@@ -39,6 +39,10 @@ class Turn:
     body: Mapping[str, Any]
     model: str = "bench"
 
+    def on(self, aim: Aim, seconds: float) -> tuple[Aim, str, int, float, Mapping[str, Any]]:
+        """The arguments of a round."""
+        return aim, self.mode, self.connections, seconds, self.body
+
 
 @dataclass
 class Rounds:
@@ -52,7 +56,7 @@ class Rounds:
 
 @dataclass
 class Contest:
-    """`absent`: why a system is not there. `direct`: the upstream without a gateway between."""
+    """`absent`: why a system is not there, or not in a turn. `direct`: the upstream without a gateway between."""
 
     systems: dict[str, Rounds] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
@@ -60,13 +64,17 @@ class Contest:
     direct: Rounds = field(default_factory=Rounds)
     versions: dict[str, str] = field(default_factory=dict)
 
+    @staticmethod
+    def keep(rounds: Rounds, turn: Turn, found: Round) -> None:
+        rounds.found.setdefault(turn.title, []).append(found)
+
     def judge(self, result: Result, peer: str, title: str, bar: float) -> None:
         """Answers a second: our median over their best. A peer that is not there is told, and its bar missed."""
         ours = self.systems["interplay"].of(title, lambda one: one.rate)
         theirs = self.systems[peer].of(title, lambda one: one.rate) if peer in self.systems else []
         if not theirs:
             result.bars.append(Bar(f"x {peer}, {title}", f">= {bar:g}", 0.0, False))
-            result.notes.append(f"{peer} was not measured, so its bar is not met: {self.absent.get(peer)}")
+            result.notes.append(f"{peer} was not measured at {title}, so its bar is not met.")
         else:
             result.at_least(f"x {peer}, {title}", statistics.median(ours) / max(theirs), bar)
 
@@ -78,11 +86,14 @@ class Contest:
 
     def write(self, result: Result, turns: Sequence[Turn]) -> None:
         result.versions.update(self.versions)
+        for name, why in self.absent.items():
+            result.notes.append(f"{name}: {why}")
         for name, rounds in [("(direct)", self.direct), *self.systems.items()]:
             for turn in turns:
                 _figures(result, name, turn, rounds)
             if name in self.memory:
                 result.figure(name, "memory at rest", "MB", [self.memory[name]])
+            _tell_unfinished(result, name, rounds)
         every = [one for rounds in self.systems.values() for turn in rounds.found.values() for one in turn]
         doubtful = sum(one.foreign > _FOREIGN for one in every)
         result.notes.append(
@@ -98,14 +109,27 @@ def _figures(result: Result, name: str, turn: Turn, rounds: Rounds) -> None:
         return
     unit = "answers/s" if turn.mode == "whole" else "streams/s"
     result.figure(name, turn.title, unit, [one.rate for one in found])
-    result.figure(name, f"{turn.title}, median", "ms", [one.p50 for one in found])
-    result.figure(name, f"{turn.title}, p99", "ms", [one.p99 for one in found])
+    ended = [one for one in found if one.p50 >= 0]  # in the others nothing came to its end in time
+    if ended:
+        result.figure(name, f"{turn.title}, median", "ms", [one.p50 for one in ended])
+        result.figure(name, f"{turn.title}, p99", "ms", [one.p99 for one in ended])
     if name != "(direct)":
         result.figure(name, f"{turn.title}, processor time", "µs", [one.micros for one in found])
     if turn.mode == "stream":
+        result.figure(name, f"{turn.title}, first token, median", "ms", [one.first50 for one in found])
         result.figure(name, f"{turn.title}, an event, median", "ms", [one.event50 for one in found])
         result.figure(name, f"{turn.title}, an event, p99", "ms", [one.event99 for one in found])
         result.figure(name, f"{turn.title}, streams lost", "", [float(one.bad) for one in found])
+
+
+def _tell_unfinished(result: Result, name: str, rounds: Rounds) -> None:
+    for title, found in rounds.found.items():
+        left = sum(one.unfinished for one in found)
+        if left:
+            result.notes.append(
+                f"{name}, {title}: {left} streams were not over when the time of their round was; they count with the "
+                "share of their events that came."
+            )
 
 
 def peers() -> list[GatewayPeer]:
@@ -116,10 +140,13 @@ def ours() -> list[GatewayPeer]:
     return [InterplayGateway(), InterplayGateway("asgi")]
 
 
-async def contest(systems: Sequence[GatewayPeer], turns: Sequence[Turn], quick: bool) -> Contest:
-    """Rounds of all in turn; one that fails in a turn is out of it, with the reason in `absent`."""
+async def contest(
+    systems: Sequence[GatewayPeer], turns: Sequence[Turn], quick: bool, *, lasting: tuple[float, float] = (1.5, 5.0)
+) -> Contest:
+    """Rounds of all in turn, of so many seconds (quick, and full); one that fails in a turn is out of that turn, with
+    the reason in `absent`. Raises NotHad where the first system, ours, cannot be measured."""
     made = Contest()
-    rounds, seconds = (3, 1.5) if quick else (5, 5.0)
+    rounds, seconds = (3, lasting[0]) if quick else (5, lasting[1])
     program = build()
     (port,) = free_ports(1)
     async with upstream(program, port) as (address, process), contextlib.AsyncExitStack() as running:
@@ -127,8 +154,10 @@ async def contest(systems: Sequence[GatewayPeer], turns: Sequence[Turn], quick: 
         for system in systems:
             try:
                 system.install()
-                await running.enter_async_context(_started(system, address))
+                await running.enter_async_context(started(system, straight(address)))
             except NotHad as wrong:
+                if system is systems[0]:
+                    raise
                 made.absent[system.name] = str(wrong)
                 continue
             made.systems[system.name] = Rounds()
@@ -138,36 +167,38 @@ async def contest(systems: Sequence[GatewayPeer], turns: Sequence[Turn], quick: 
         for number in range(-1, rounds):  # the first warms up
             span = min(seconds, 1.0) if number < 0 else seconds
             for turn in turns:
-                await _turn(load, made, turn, Aim(address, model=turn.model), span if number >= 0 else 0.0)
-                for system in there:
+                direct = Aim(address, model=turn.model)
+                if number >= 0:
+                    made.keep(made.direct, turn, await load.round(*turn.on(direct, min(span, 2.0))))
+                for system in there[:: 1 if number % 2 else -1]:
                     await _turn(load, made, turn, system, span, keep=number >= 0)
+    for turn in turns:
+        if not made.systems[systems[0].name].found.get(turn.title):
+            raise NotHad(f"{systems[0].name}: {made.absent.get(f'{systems[0].name}, {turn.title}')}")
     return made
 
 
-async def _turn(
-    load: Load, made: Contest, turn: Turn, system: GatewayPeer | Aim, seconds: float, *, keep: bool = True
-) -> None:
-    if not seconds:
+async def _turn(load: Load, made: Contest, turn: Turn, system: GatewayPeer, seconds: float, *, keep: bool) -> None:
+    aim = system.aim(turn.model)
+    failed = f"{system.name}, {turn.title}"
+    if failed in made.absent:
         return
-    direct = isinstance(system, Aim)
-    aim = system if isinstance(system, Aim) else system.aim(turn.model)
     try:
-        found = await load.round(aim, turn.mode, turn.connections, seconds, turn.body)
+        found = await load.round(*turn.on(aim, seconds))
+        await rests(aim.pid)
     except NotHad as wrong:
-        name = "(direct)" if isinstance(system, Aim) else system.name
-        made.absent[name] = f"{turn.title}: {wrong}"
+        made.absent[failed] = " ".join(str(wrong).split())
         return
     if keep:
-        rounds = made.direct if direct or isinstance(system, Aim) else made.systems[system.name]
-        rounds.found.setdefault(turn.title, []).append(found)
+        made.keep(made.systems[system.name], turn, found)
 
 
 @contextlib.asynccontextmanager
-async def _started(system: GatewayPeer, address: str) -> AsyncIterator[None]:
+async def started(system: GatewayPeer, routes: Sequence[Route]) -> AsyncIterator[None]:
     print(f"  starting {system.name}", flush=True)
     with tempfile.TemporaryDirectory(prefix=f"bench-{system.name}-", ignore_cleanup_errors=True) as folder:
         try:
-            await system.start(Path(folder), address)
+            await system.start(Path(folder), routes)
             yield
         finally:
             await system.stop()

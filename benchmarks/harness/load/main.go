@@ -2,9 +2,11 @@
 //
 //	load upstream ADDRESS
 //	load whole  TARGET CONNECTIONS SECONDS REQUEST-FILE
-//	load stream TARGET CONNECTIONS SECONDS REQUEST-FILE
+//	load stream TARGET CONNECTIONS SECONDS REQUEST-FILE MOST LEAVE
 //
 // A request file holds one HTTP/1.1 request, sent as it is. Each mode prints one line of JSON.
+// A stream that began is waited for until MOST seconds have passed; then it is left, and counts with the events it
+// brought. Every LEAVE-th stream (0: none) is left by its caller in the middle, on purpose.
 package main
 
 import (
@@ -19,7 +21,10 @@ import (
 type Report struct {
 	Rate    float64 `json:"rate"`
 	Good    int     `json:"good"`
+	Done    float64 `json:"done"` // good ones, and the parts that came of unfinished ones
 	Bad     int     `json:"bad"`
+	Left    int     `json:"left,omitempty"`       // by the caller, on purpose
+	Halves  int     `json:"unfinished,omitempty"` // when the time was up
 	P50     float64 `json:"p50"`
 	P99     float64 `json:"p99"`
 	First50 float64 `json:"first50,omitempty"`
@@ -54,8 +59,8 @@ func main() {
 		must(upstream(os.Args[2]))
 		return
 	}
-	if len(os.Args) != 6 {
-		fmt.Fprintln(os.Stderr, "usage: load upstream ADDRESS | load whole|stream TARGET CONNECTIONS SECONDS REQUEST-FILE")
+	if len(os.Args) != 6 && len(os.Args) != 8 {
+		fmt.Fprintln(os.Stderr, "usage: load upstream ADDRESS | load whole|stream TARGET CONNECTIONS SECONDS REQUEST-FILE [MOST LEAVE]")
 		os.Exit(2)
 	}
 	connections, err := strconv.Atoi(os.Args[3])
@@ -68,7 +73,14 @@ func main() {
 	if os.Args[1] == "whole" {
 		report, err = whole(os.Args[2], connections, seconds, request)
 	} else {
-		report, err = stream(os.Args[2], connections, seconds, request)
+		most, leave := seconds+20, 0
+		if len(os.Args) == 8 {
+			most, err = strconv.ParseFloat(os.Args[6], 64)
+			must(err)
+			leave, err = strconv.Atoi(os.Args[7])
+			must(err)
+		}
+		report, err = stream(os.Args[2], connections, seconds, request, most, leave)
 	}
 	must(err)
 	must(json.NewEncoder(os.Stdout).Encode(report))

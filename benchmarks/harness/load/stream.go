@@ -5,22 +5,28 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
+// numbered counts the streams of all connections, so that every so manieth of them is left.
+var numbered atomic.Int64
+
 // stream drives streamed answers. Each content event carries '@' and the 19 digits of when it was sent.
-func stream(target string, connections int, seconds float64, request []byte) (Report, error) {
+func stream(target string, connections int, seconds float64, request []byte, most float64, leave int) (Report, error) {
 	var total Report
 	var lock sync.Mutex
 	var group sync.WaitGroup
 	var first, transit, whole []int64
 	start := time.Now()
 	end := start.Add(time.Duration(seconds * 1e9))
+	bound := start.Add(time.Duration(most * 1e9))
+	parts := 0
 	for i := 0; i < connections; i++ {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			var own listening
+			own := listening{bound: bound, leave: leave}
 			for time.Now().Before(end) {
 				own.one(target, request)
 			}
@@ -29,7 +35,10 @@ func stream(target string, connections int, seconds float64, request []byte) (Re
 			defer lock.Unlock()
 			total.Good += own.good
 			total.Bad += own.bad
+			total.Left += own.left
+			total.Halves += own.unfinished
 			total.Events += len(own.transit)
+			parts += own.parts
 			if own.why != "" {
 				total.Why = own.why
 			}
@@ -39,7 +48,8 @@ func stream(target string, connections int, seconds float64, request []byte) (Re
 		}()
 	}
 	group.Wait()
-	total.Rate = float64(total.Good) / time.Since(start).Seconds()
+	total.Done = float64(total.Good) + float64(parts)/contents
+	total.Rate = total.Done / time.Since(start).Seconds()
 	ordered(first)
 	ordered(transit)
 	ordered(whole)
@@ -49,10 +59,13 @@ func stream(target string, connections int, seconds float64, request []byte) (Re
 	return total, nil
 }
 
-// listening is one connection and what it heard.
+// listening is one connection and what it heard. `parts` are the events of streams that did not end in time.
 type listening struct {
 	connection            net.Conn
-	good, bad             int
+	bound                 time.Time
+	leave                 int
+	good, bad, left       int
+	unfinished, parts     int
 	first, transit, whole []int64
 	why                   string
 }
@@ -64,9 +77,24 @@ func (l *listening) close() {
 	}
 }
 
-func (l *listening) fail(why string) {
-	l.bad++
-	l.why = why
+func (l *listening) fail(why string, events int) {
+	if !time.Now().Before(l.bound) {
+		l.unfinished++
+		l.parts += events
+	} else {
+		l.bad++
+		l.why = why
+		time.Sleep(10 * time.Millisecond)
+	}
+	l.close()
+}
+
+// goes leaves a stream in the middle: every second time with a reset.
+func (l *listening) goes(number int64) {
+	if tcp, ok := l.connection.(*net.TCPConn); ok && number/int64(l.leave)%2 == 0 {
+		tcp.SetLinger(0)
+	}
+	l.left++
 	l.close()
 }
 
@@ -74,30 +102,37 @@ func (l *listening) one(target string, request []byte) {
 	if l.connection == nil {
 		connection, err := net.Dial("tcp", target)
 		if err != nil {
-			l.fail(err.Error())
-			time.Sleep(10 * time.Millisecond)
+			l.fail(err.Error(), 0)
 			return
 		}
 		l.connection = connection
 	}
 	began := time.Now()
-	l.connection.SetDeadline(began.Add(20 * time.Second))
+	number := numbered.Add(1)
+	l.connection.SetDeadline(l.bound)
 	if _, err := l.connection.Write(request); err != nil {
-		l.fail(err.Error())
+		l.fail(err.Error(), 0)
 		return
 	}
 	buffer := make([]byte, 65536)
 	var tail, end []byte
-	events := 0
+	events, headed := 0, false
 	for {
 		n, err := l.connection.Read(buffer)
 		if err != nil {
-			l.fail(err.Error() + " after " + strconv.Itoa(events) + " events: " + string(tail))
+			l.fail(err.Error()+" after "+strconv.Itoa(events)+" events: "+string(tail), events)
 			return
 		}
 		now := time.Now()
 		tail = append(tail, buffer[:n]...)
 		end = append(end, buffer[:n]...)
+		if !headed && len(end) >= len(okay) {
+			if !bytes.HasPrefix(end, okay) {
+				l.fail(string(end[:min(len(end), 400)]), 0)
+				return
+			}
+			headed = true
+		}
 		if len(end) > 64 {
 			end = end[len(end)-64:]
 		}
@@ -117,12 +152,16 @@ func (l *listening) one(target string, request []byte) {
 			events++
 			l.transit = append(l.transit, now.UnixNano()-sent)
 		}
+		if l.leave > 0 && number%int64(l.leave) == 0 && events >= contents/2 {
+			l.goes(number)
+			return
+		}
 		if bytes.HasSuffix(end, []byte("0\r\n\r\n")) {
 			break
 		}
 	}
 	if events != contents || !bytes.Contains(end, []byte("[DONE]")) {
-		l.fail("a stream of " + strconv.Itoa(events) + " events: " + string(end))
+		l.fail("a stream of "+strconv.Itoa(events)+" events: "+string(end), 0)
 		return
 	}
 	l.good++

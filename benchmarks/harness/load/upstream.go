@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
+
+// open connections, and calls under way on them: GET of any path tells
+var open, calls atomic.Int64
 
 const contents = 28 // events with content: with the role, the end and [DONE] a stream has 31
 
@@ -35,11 +39,18 @@ func upstream(address string) error {
 }
 
 func serve(connection net.Conn) {
+	open.Add(1)
+	defer open.Add(-1)
 	defer connection.Close()
 	reader := bufio.NewReaderSize(connection, 65536)
 	for {
 		head, err := readHead(reader)
 		if err != nil {
+			return
+		}
+		if bytes.HasPrefix(head, []byte("GET ")) {
+			told := fmt.Sprintf(`{"open":%d,"calls":%d}`, open.Load()-1, calls.Load())
+			fmt.Fprintf(connection, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s", len(told), told)
 			return
 		}
 		length, chunked := framing(head)
@@ -48,6 +59,7 @@ func serve(connection net.Conn) {
 			return
 		}
 		streams := bytes.Contains(body, []byte(`"stream":true`)) || bytes.Contains(body, []byte(`"stream": true`))
+		calls.Add(1)
 		switch {
 		case streams && bytes.Contains(body, []byte(`paced`)):
 			err = paced(connection)
@@ -56,6 +68,7 @@ func serve(connection net.Conn) {
 		default:
 			_, err = connection.Write(wholeAnswer)
 		}
+		calls.Add(-1)
 		if err != nil {
 			return
 		}

@@ -81,7 +81,8 @@ func whole(target string, connections int, seconds float64, request []byte) (Rep
 			}
 		}
 	}
-	report.Rate = float64(report.Good) / time.Since(start).Seconds()
+	report.Done = float64(report.Good)
+	report.Rate = report.Done / time.Since(start).Seconds()
 	ordered(times)
 	report.P50, report.P99 = percentile(times, .5), percentile(times, .99)
 	return report, nil

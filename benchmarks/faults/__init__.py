@@ -1,0 +1,1 @@
+"""The fault scenarios of the gateway, played from outside against any gateway."""
