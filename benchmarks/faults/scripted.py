@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+
+_CALL = re.compile(rb"^POST \S*/chat/completions ")
 
 
 @dataclass
@@ -49,7 +52,11 @@ class Script:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                asked = Asked(reader, writer, await _body(reader, head.lower()))
+                body = await _body(reader, head.lower())
+                if not _CALL.match(head):  # some ask first what there is: no question, and not counted as one
+                    writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                    continue
+                asked = Asked(reader, writer, body)
                 self.calls += 1
                 self.asked.put_nowait(asked)
                 await self.play(asked)

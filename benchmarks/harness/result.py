@@ -64,7 +64,7 @@ class Result:
     def save(self) -> Path:
         RESULTS.mkdir(parents=True, exist_ok=True)
         path = RESULTS / f"{self.scenario}.json"
-        made = {
+        made: dict[str, object] = {
             "scenario": self.scenario,
             "commit": _commit(),
             "machine": {"cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
@@ -72,8 +72,9 @@ class Result:
             "figures": [asdict(figure) for figure in self.figures],
             "bars": [asdict(bar) for bar in self.bars],
             "notes": self.notes,
-            **({"rows": self.rows} if self.rows else {}),
         }
+        if self.rows:
+            made["rows"] = self.rows
         path.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
 

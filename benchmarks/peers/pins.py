@@ -13,5 +13,5 @@ LOOP = {"uvloop": "0.22.1"}
 TENSORZERO = {"tensorzero": "2026.6.0", "openai": "2.8.1"}
 PORTKEY = {"@portkey-ai/gateway": "1.15.2"}
 # newer ones of the server below it make every stream a 500 (Portkey-AI/gateway, issue 1389)
-PORTKEY_SERVER = {"@hono/node-server": "1.14.2"}
+PORTKEY_SERVER = {"@hono/node-server": "1.14.1"}
 LITELLM = {"litellm[proxy]": "1.106.2"}
