@@ -50,6 +50,9 @@ _ENDINGS = {
     EventKind.RUN_FAILED: RunStatus.FAILED,
     EventKind.RUN_CANCELLED: RunStatus.CANCELLED,
 }
+_ENDS_OF_STEPS = frozenset(
+    {EventKind.STEP_SUCCEEDED, EventKind.STEP_RETRYING, EventKind.STEP_FAILED, EventKind.STEP_CANCELLED}
+)
 
 
 class Host(Protocol):
@@ -118,6 +121,7 @@ class RunExecution:
         self._elsewhere: list[StepState] = []
         self._refused: list[StepState] = []
         self._held: list[StepState] | None = None  # what waits for the latest commit of results that is under way
+        self._behind: list[StepState] | None = None  # what waits for the facts that the machine holds to be sent off
         self.snapshot_seq = self._sent = writer.seq
         self._snapshotting = False
         self._timer: asyncio.TimerHandle | None = None
@@ -162,7 +166,11 @@ class RunExecution:
             return
         self._pumping = True
         try:
-            self._start_when_durable(self.machine.decide(self._host.now()))
+            steps = self.machine.decide(self._host.now())
+            if any(body.kind in _ENDS_OF_STEPS for _, _, body in self.machine.outbox):
+                self._behind = self._held = [*(self._behind or ()), *steps]
+            else:
+                self._start_when_durable(steps)
         finally:
             self._pumping = False
         if self.machine.aborts:
@@ -170,7 +178,8 @@ class RunExecution:
         self._flush()
 
     def _start_when_durable(self, steps: list[StepState]) -> None:
-        """At once, unless results that they may depend on are still on their way into the journal."""
+        """At once, unless what they may depend on is still on its way into the journal: results, and ends that the
+        time or a signal decided. Another worker might decide those otherwise, and act on that."""
         if self._held is not None:
             self._held += steps
             return
@@ -286,37 +295,44 @@ class RunExecution:
         machine = self.machine
         facts, machine.outbox = machine.outbox, []
         results, self._results = self._results, []
+        behind, self._behind = self._behind, None
         records: list[Record] = facts + [(step.key, step.attempt, body) for step, body in results]
         if machine.ended is not None:
             records.sort(key=_is_terminal)
         output = self._output() if machine.ended is not None else None
         over = self._writer.too_large(records, output) if records else None
         if over is not None:
+            self._behind = behind
             self._refuse(facts, results, over)
             self._flush()
             return
         bodies = [encode_body(body) for _, _, body in records]
         large = self._writer.large(records, bodies, output) if records else None
         if large:
-            self._writer.store_apart(records, large, partial(self._stored, facts, results))
+            self._writer.store_apart(records, large, partial(self._stored, facts, results, behind))
         else:
-            self._send(records, bodies, results)
+            self._send(records, bodies, results, behind)
 
     def _output(self) -> Any:
         return self.machine.output if isinstance(self.machine.ended, RunSucceeded) else None
 
     @_guarded
     def _stored(
-        self, facts: list[Record], results: list[tuple[StepState, Body]], outcome: list[Record] | Failure
+        self,
+        facts: list[Record],
+        results: list[tuple[StepState, Body]],
+        behind: list[StepState] | None,
+        outcome: list[Record] | Failure,
     ) -> None:
         """Large values are safe now and `outcome` names them by reference, or one of them cannot be kept."""
         if self.over:
             return
         if isinstance(outcome, Failure):
+            self._behind = [*behind, *(self._behind or ())] if behind is not None else self._behind
             self._refuse(facts, results, outcome)
             self._flush()
         else:
-            self._send(outcome, [encode_body(body) for _, _, body in outcome], results)
+            self._send(outcome, [encode_body(body) for _, _, body in outcome], results, behind)
         self.pump()
 
     def _refuse(self, facts: list[Record], results: list[tuple[StepState, Body]], failure: Failure) -> None:
@@ -331,8 +347,15 @@ class RunExecution:
         if not found:
             self.machine.overrule(failure)
 
-    def _send(self, records: list[Record], bodies: list[bytes], results: list[tuple[StepState, Body]]) -> None:
-        held = self._fold(results) if results else None
+    def _send(
+        self,
+        records: list[Record],
+        bodies: list[bytes],
+        results: list[tuple[StepState, Body]],
+        behind: list[StepState] | None,
+    ) -> None:
+        """`behind`: what may start once the records are durable."""
+        held = self._fold(results, behind) if results else behind
         if self.machine.outbox:
             self._take_along(records, bodies)
         before = self._writer.seq
@@ -363,14 +386,14 @@ class RunExecution:
         self._host.fail(self.run, failure, self._sent if seq is None else seq)
         self._host.release(self)
 
-    def _fold(self, results: list[tuple[StepState, Body]]) -> list[StepState]:
+    def _fold(self, results: list[tuple[StepState, Body]], behind: list[StepState] | None) -> list[StepState]:
         """What the results let start, once they are durable."""
         machine = self.machine
         for step, body in results:
             machine.apply_fact(step.key, step.attempt, body)
             if isinstance(body, StepRetrying):
                 self._host.say(self.machine.run_id, {"type": "step.restarted", "step": step.key})
-        self._held = held = machine.decide(self._host.now())
+        self._held = held = [*(behind or ()), *machine.decide(self._host.now())]
         if machine.aborts:
             self._abort()
         return held

@@ -19,6 +19,7 @@ from interplay.adapters.memory.result_cache import MemoryResultCache
 from interplay.adapters.memory.run_queue import MemoryRunQueue
 from interplay.adapters.memory.run_store import MemoryRunStore
 from interplay.adapters.memory.slots import MemorySlots
+from interplay.core.flows.ir import OnError, Policy, Timeout
 from interplay.core.flows.plan import Plan
 from interplay.core.ids import uuid7
 from interplay.core.runs.events import EventKind, encode_value
@@ -30,7 +31,7 @@ from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.step_call import StepCall, StepResult
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
-from tests.factories import Value, plan, ref, step
+from tests.factories import Value, const, mapped, plan, ref, step
 
 VERSION = "ab" * 32
 
@@ -244,3 +245,60 @@ class TestManyRuns:
             for run in runs:
                 assert await made.ended(run) is RunStatus.SUCCEEDED
             assert len(made.queue.sent) < 20
+
+
+class TestWhatTimeDecided:
+    """An end that the clock brought about is acted on when it is durable: another worker might see another end."""
+
+    @staticmethod
+    async def expired(made: Bench) -> UUID:
+        """A run whose wait has just ended, and the commit that says so is at the gate."""
+        run = await made.submit()
+        async with asyncio.timeout(10):
+            while not made.queue.sent:
+                await asyncio.sleep(0.002)
+            while made.queue.under_way:
+                await asyncio.sleep(0)
+            made.queue.gate.clear()
+            made.queue.arrived.clear()
+            await made.queue.arrived.wait()
+        for _ in range(300):
+            await asyncio.sleep(0)
+        return run
+
+    async def test_what_follows_an_expiry_waits_for_its_commit(self) -> None:
+        ask = step("ask", "approve", values={"within": const(0.3), "otherwise": const("reject")})
+        async with bench(plan(ask, step("call", needs=["ask"]), version=VERSION)) as made:
+            run = await self.expired(made)
+            assert made.calls.made == []
+            made.queue.gate.set()
+            assert await made.ended(run) is RunStatus.SUCCEEDED
+            assert made.calls.made == ["call"]
+
+    async def test_only_one_branch_acts_when_the_worker_is_lost_before_that_commit(self) -> None:
+        ask = step("ask", "approve", values={"within": const(0.3), "otherwise": const("reject")})
+        no = step("no", needs=["ask"], when=Value(lambda names: names["ask"]["decision"] == "reject"))
+        yes = step("yes", needs=["ask"], when=Value(lambda names: names["ask"]["decision"] == "approve"))
+        async with bench(plan(ask, no, yes, version=VERSION)) as made:
+            run = await self.expired(made)
+            lost = made.worker.tenure
+            assert lost is not None
+            decision = encode_value({"decision": "approve", "by": "ada"})
+            await made.runs.signal(1, run, new_id(), "approval:ask", decision)
+            lost.lose()
+            await made.queue.retire(lost.worker_id)
+            made.queue.gate.set()
+            assert await made.ended(run) is RunStatus.SUCCEEDED
+            assert len(made.calls.made) == 1
+
+    async def test_what_follows_the_timeout_of_a_map_waits_for_its_commit(self) -> None:
+        inner = step("w", "wait", values={"for": const(60.0)})
+        bound = Policy(timeout=Timeout(total=0.3), on_error=OnError("continue"))
+        over = mapped("m", const([1]), inner, output="index", policy=bound)
+        call = step("call", needs=["m"], tolerates=frozenset({"m"}))
+        async with bench(plan(over, call, version=VERSION)) as made:
+            run = await self.expired(made)
+            assert made.calls.made == []
+            made.queue.gate.set()
+            assert await made.ended(run) is RunStatus.SUCCEEDED
+            assert made.calls.made == ["call"]
