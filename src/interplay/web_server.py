@@ -10,9 +10,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from interplay.core.errors import SetupError
 
@@ -25,6 +26,98 @@ class WebServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP with an end to what strangers may send: a request's address and header lines are at most
+    `most_head` bytes (and what one read brings), and whole within `head_seconds`. 431 and 408."""
+
+    most_head: ClassVar[int] = 65_536
+    head_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head_since: float | None = None  # while one is under way
+        self._head_size = 0
+        self._refused = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_since = self.loop.time()
+        self._watch = self.loop.call_later(self.head_seconds, self._look_at_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        since = self._head_since
+        super().data_received(data)
+        if since is not None and self._head_since is since:  # it was under way before, and still is
+            self._head_size += len(data)
+            if self._head_size > self.most_head:
+                self._refuse_head(_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_begins()
+
+    def on_headers_complete(self) -> None:
+        self._head_since = None
+        super().on_headers_complete()
+
+    def head_begins(self) -> None:
+        self._head_since = self.loop.time()
+        self._head_size = 0
+
+    def _look_at_head(self) -> None:
+        self._watch = None
+        if self.transport.is_closing() or self._refused:
+            return
+        left = self.head_seconds
+        if self._head_since is not None:
+            left = self._head_since + self.head_seconds - self.loop.time()
+            if left <= 0:
+                self._refuse_head(_TOO_SLOW)
+                return
+        self._watch = self.loop.call_later(left, self._look_at_head)
+
+    def _refuse_head(self, answer: bytes) -> None:
+        """What still comes is not looked at; it is read a while, or a closed connection would take the answer along."""
+        self._refused = True
+        if self.answering:
+            self.transport.close()
+            return
+        self.transport.write(answer)
+        self.loop.call_later(_LINGER, self.transport.close)
+
+    @property
+    def answering(self) -> bool:
+        """Whether an earlier request of this connection still waits for its answer."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+
+_LINGER: Final = 2.0  # seconds
+
+
+def _plain(status: str, words: str) -> bytes:
+    body = f'{{"error":{{"message":"{words}","type":"invalid_request_error","param":null,"code":null}}}}'
+    return (
+        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"connection: close\r\n\r\n{body}"
+    ).encode()
+
+
+_TOO_LARGE: Final = _plain(
+    "431 Request Header Fields Too Large",
+    f"The address and the header lines of a request may have {BoundedHttp.most_head:,} bytes.",
+)
+_TOO_SLOW: Final = _plain("408 Request Timeout", f"A request's head must be whole in {BoundedHttp.head_seconds:g} s.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +134,7 @@ class Serving:
 def web_server(serving: Serving) -> WebServer:
     config = uvicorn.Config(
         serving.app,
-        http=serving.protocol or "auto",
+        http=serving.protocol or BoundedHttp,
         log_level="warning",
         access_log=False,
         server_header=False,

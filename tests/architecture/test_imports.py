@@ -110,7 +110,7 @@ LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     "fastapi": ("services",),
     "fastapi_offline": ("services",),
     "starlette": ("services",),
-    "uvicorn": ("web_server", "services.gateway.protocol"),  # its inside, pinned: see that file
+    "uvicorn": ("web_server",),  # its inside, pinned: see that file
     "uvloop": ("services", "cli"),
     "click": ("cli",),
     "rich": ("cli",),

@@ -12,6 +12,7 @@ import pytest
 from interplay.core.models.registry import Connection, Deployment, Model
 from interplay.core.models.usage_record import UsageRecord
 from interplay.services.all_in_one.machine import Machine
+from interplay.web_server import BoundedHttp
 from tests.services.gateway.caller import Caller, calling_at
 from tests.services.gateway.raw_upstream import (
     DONE,
@@ -271,6 +272,46 @@ class TestAHeadThatIsSentAgain:
             await caller.send()
             assert b" 200 " in (await caller.answer())[0]
             assert upstream.calls == 3
+
+
+class TestAHeadWithoutAnEnd:
+    @pytest.mark.parametrize(
+        ("beginning", "more"),
+        [
+            (b"POST /v1/chat/completions HTTP/1.1\r\nx: ", b"x" * 8_192),
+            (b"POST /v1/chat/completions HTTP/1.1\r\n", b"y: " + b"z" * 500 + b"\r\n"),
+            (b"GET /healthz HTTP/1.1\r\n", b"y: " + b"z" * 500 + b"\r\n"),
+            (b"GET /", b"x" * 8_192),
+        ],
+    )
+    async def test_is_refused_before_it_takes_room(self, machine: Machine, beginning: bytes, more: bytes) -> None:
+        async with calling(machine) as caller:
+            caller.writer.write(beginning)
+            answer = asyncio.ensure_future(caller.reader.readuntil(b"\r\n\r\n"))
+            sent = 0
+            while not answer.done() and sent < 4 * 1024 * 1024:
+                caller.writer.write(more)
+                sent += len(more)
+                await caller.writer.drain()
+                await asyncio.sleep(0)  # the server is in this loop
+            head = await answer
+            assert b" 431 " in head
+            assert sent < 2 * 1024 * 1024
+
+    async def test_is_not_waited_for_for_ever(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(BoundedHttp, "head_seconds", 0.2)
+        async with calling(machine) as silent, calling(machine) as caller:
+            caller.writer.write(caller.request()[:60])
+            async with asyncio.timeout(10):
+                assert b" 408 " in (await read_all(caller))[0]
+                assert b" 408 " in (await read_all(silent))[0]
+
+    async def test_of_the_usual_length_is_taken_again_and_again(self, machine: Machine) -> None:
+        async with raw_upstream(lambda asked: asked.say(whole())) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            for number in range(40):
+                await caller.send(b"x-long: %s\r\n" % (b"x" * 4_000), n=number)
+                assert b" 200 " in (await caller.answer())[0]
 
 
 async def read_all(caller: Caller) -> tuple[bytes, bytes]:

@@ -11,8 +11,6 @@ from collections import deque
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure
 from interplay.services.gateway.answers import Pair, lines, request_id, timing
@@ -22,6 +20,7 @@ from interplay.services.gateway.errors import refused, status_of
 from interplay.services.gateway.heads import KnownHead, known_head
 from interplay.use_cases.forward_call import Call
 from interplay.use_cases.forward_parts import Endpoint, Face, ForwardParts, Incoming
+from interplay.web_server import BoundedHttp
 
 _PLACES: Final = {path.encode(): endpoint for path, endpoint in ENDPOINTS.items()}
 _LINES: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -37,7 +36,7 @@ _CLOSE: Final = b"connection: close\r\n"
 _LAST: Final = b"0\r\n\r\n"
 
 
-class GatewayProtocol(HttpToolsProtocol, Face):
+class GatewayProtocol(BoundedHttp, Face):
     """One connection of a caller. `parts` is set by `protocol_of`."""
 
     parts: ClassVar[ForwardParts]
@@ -90,6 +89,7 @@ class GatewayProtocol(HttpToolsProtocol, Face):
         if not self._between:
             self._chunk = None
         self._between = False
+        self.head_begins()
         self.url = b""
         self._decided = self._skips  # once turned away, nothing more is looked at
         self._endpoint = None
@@ -115,6 +115,7 @@ class GatewayProtocol(HttpToolsProtocol, Face):
             self._size = EARLY
 
     def on_headers_complete(self) -> None:
+        self._head_since = None
         if not self._decided:
             self._decide()
         if self._endpoint is None:
@@ -272,6 +273,10 @@ class GatewayProtocol(HttpToolsProtocol, Face):
         if self._waiting and not self.transport.is_closing():
             incoming, self._keep = self._waiting.popleft()
             self._begin(incoming)
+
+    @property
+    def answering(self) -> bool:
+        return self._call is not None or super().answering
 
     # what the transport says
 
