@@ -130,15 +130,15 @@ class Call(Asker):
         assert self.caller is not None
         assert self.asked is not None
         parts, meters, tokens = self._parts, step.live.meters, self.asked.tokens
+        micros = parts.estimate(self.caller, step, self.asked)
         before, self.reservation = self.reservation, None
         if before is not None:
-            if meters is self._meters:
+            if meters is self._meters and before.micros == micros:
                 self.reservation = before
                 self.go(step)
                 return
             parts.admit.release(before)
         self._meters = meters
-        micros = parts.estimate(self.caller, step, self.asked)
         self.reservation = parts.admit.reserve(self.caller, meters, tokens, micros)
         if self.reservation is None:
             self.spawn(self._admitted_slowly(step, tokens, micros))

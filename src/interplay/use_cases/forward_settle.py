@@ -46,7 +46,7 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
     if len(call.attempts) > 1:
         used += _beside(call, attempt, used[0][1], outcome)
     if reservation is not None:
-        micros = _micros(parts, call, used) if reservation.micros else 0
+        micros = _micros(parts, call, used) if call.caller.budgeted else 0
         tokens = used[0][1].tokens if len(used) == 1 else sum(usage.tokens for _, usage in used)
         parts.admit.settle(reservation, tokens, micros)
     for made, usage in used:

@@ -338,6 +338,18 @@ class TestKeys:
         answer = await http.post(CHAT, json=say("dear"), headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (402, "budget_exceeded")
 
+    async def test_a_dear_fallback_of_a_free_model_has_to_fit_into_the_budget(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
+    ) -> None:
+        provider.play({"status": 500})
+        headers = await key(machine, budgets=(Budget(0.01, "day"),))
+        ways = (Deployment("one", "up", Price(0.0, 0.0)), Deployment("two", "up", Price(1000.0, 1000.0), priority=1))
+        await machine.platform.models.put_model(1, Model("cheap", "chat", ways))
+        await machine.platform.tenancy.snapshots.refresh()
+        answer = await http.post(CHAT, json=say("cheap"), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (402, "budget_exceeded")
+        assert (len(provider.ledger), len(other.ledger)) == (1, 0)
+
     async def test_a_budget_does_not_hold_up_what_has_no_price(self, machine: Machine, http: httpx.AsyncClient) -> None:
         headers = await key(machine, budgets=(Budget(1.0, "day"),))
         async with asyncio.timeout(10):
