@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -38,6 +39,14 @@ class TestKeys:
         await stores.keys.put_key(changed)
         found = await stores.keys.key(1, made.key_id)
         assert found == msgspec.structs.replace(changed, budgets=(Budget(5.0),))
+
+    async def test_of_many_that_are_made_at_once_under_one_id_one_is(self, stores: Stores) -> None:
+        first = key()
+        several = [msgspec.structs.replace(key(), key_id=first.key_id) for _ in range(8)]
+        done = await asyncio.gather(*(stores.keys.put_key(one, new=True) for one in several), return_exceptions=True)
+        (made,) = [one for one, told in zip(several, done, strict=True) if told is None]
+        assert sum(isinstance(told, Conflict) for told in done) == 7
+        assert (await stores.keys.key(1, first.key_id)).digest == made.digest
 
     async def test_pages_are_in_the_order_of_making(self, stores: Stores) -> None:
         for n in (3, 1, 0, 4, 2):

@@ -12,8 +12,9 @@ ORGANISATION = 0  # stands for a project's id where the whole organisation is me
 
 
 class KeyStore(Protocol):
-    async def put_key(self, key: Key) -> None:
-        """Makes it or changes it. Raises NotFound for a project that is not there, Conflict for a digest that is."""
+    async def put_key(self, key: Key, *, new: bool = False) -> None:
+        """Makes it or changes it. Raises NotFound for a project that is not there, Conflict for a digest that is.
+        `new`: it is made, and a key with its id that is there already is a Conflict."""
         ...
 
     async def key(self, project_id: int, key_id: UUID) -> Key:

@@ -66,6 +66,8 @@ class Shadows:
             body = await _asked_again(parts, step, shadowed)
         except StepFailure as failed:
             failure = failed.failure
+        except InterplayError as wrong:  # a secret that is not there
+            failure = Failure("unauthorized", wrong.detail, wrong.where, wrong.advice)
         seconds = clock.monotonic() - began
         live.observe(clock.monotonic(), seconds, OK if failure is None else failure.code)
         found = answered(body)

@@ -60,7 +60,8 @@ class ManageKeys:
     async def create(
         self, project_id: int, wanted: NewKey, by: Key | None = None, key_id: UUID | None = None
     ) -> tuple[Key, str]:
-        """The key and its secret, which is never to be seen again. `by`: who hands out no more than it has."""
+        """The key and its secret, which is never to be seen again. `by`: who hands out no more than it has. Raises
+        Conflict where `key_id` was made before."""
         secret = new_secret(self._random(SECRET_BYTES))
         now = self._clock.now()
         made = Key(
@@ -79,7 +80,7 @@ class ManageKeys:
             metadata=wanted.metadata,
         )
         _allowed(made, by)
-        await self._keys.put_key(made)
+        await self._keys.put_key(made, new=True)
         return made, secret
 
     async def first(self, project_id: int, name: str, secret: str) -> bool:

@@ -23,7 +23,7 @@ from interplay.core.models.policy import (
     Shadow,
     Timeouts,
 )
-from interplay.core.models.registry import Deployment, Model, Price
+from interplay.core.models.registry import Connection, Deployment, Model, Price
 from interplay.core.models.usage_record import UsageRecord
 from interplay.core.tenancy.keys import Key, digest_of, hint_of, new_secret
 from interplay.core.tenancy.limits import Budget, Limits
@@ -304,6 +304,24 @@ class TestShadows:
         assert kept.shadow.answer["text"] == "something else"
         assert kept.given.answer["text"] == "one two three four five"
         assert not kept.same
+
+    async def test_one_whose_secret_is_missing_takes_no_place(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await machine.platform.models.put_connection(
+            1, Connection("bare", base_url=provider.url, api_key="secret://no")
+        )
+        ways = (Deployment("one", "up-one"), Deployment("bare", "up", weight=0.0, concurrency=1))
+        alias = f"shadowed-{next(_NUMBERS)}"
+        shadowed = Model(alias, "chat", ways, policy=Policy(shadow=Shadow("bare/up", 1.0)))
+        await machine.platform.models.put_model(1, shadowed)
+        await machine.platform.tenancy.snapshots.refresh()
+        for _ in range(2):
+            assert (await http.post(CHAT, json=say(alias))).status_code == 200
+            await machine.gateway.settled()
+        live = machine.gateway.snapshot().models[1, alias].by_name["bare/up"]
+        assert live.inflight == 0
+        assert (await machine.platform.comparisons.newest(1, alias, 5))[0].shadow.failure is not None
 
 
 class TestKeys:

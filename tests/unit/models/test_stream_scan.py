@@ -92,6 +92,17 @@ class TestABrokenStream:
         fed(scan, ROLE, *WORDS)
         assert not scan.whole
 
+    def test_one_of_several_answers_that_breaks_off_makes_it_no_whole(self) -> None:
+        def of(index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
+            choice = {"index": index, "delta": delta, "finish_reason": finish}
+            return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+        scan = StreamScan()
+        fed(scan, of(0, {"content": "a"}), of(1, {"content": "b"}), of(0, {}, "stop"))
+        assert not scan.whole
+        fed(scan, of(1, {}, "stop"))
+        assert scan.whole
+
     def test_an_event_without_an_end_is_given_up(self) -> None:
         scan = StreamScan()
         part = b"data: " + b"x" * (MOST_BYTES // 4)

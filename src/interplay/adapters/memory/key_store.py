@@ -17,10 +17,12 @@ class MemoryKeyStore:
     def __init__(self, ledger: MemoryConfigLedger) -> None:
         self._ledger = ledger
 
-    async def put_key(self, key: Key) -> None:
+    async def put_key(self, key: Key, *, new: bool = False) -> None:
         if key.project_id not in self._ledger.projects:
             raise NotFound(f"There is no project {key.project_id}.", where="project")
         known = self._ledger.keys.get(key.key_id)
+        if new and known is not None:
+            raise Conflict("This key was made already.", where=str(key.key_id), advice="Rotate it for a secret.")
         if key.digest in self._ledger.digests and (known is None or key.digest != known.digest):
             raise Conflict("There is a key with this secret.", where="key")
         if known is not None:

@@ -20,7 +20,7 @@ _PUT: Final = """insert into api_key as k(key_id, project_id, name, digest, hint
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 on conflict (key_id) do update set name = $3, digest = $4, hint = $5, scopes = $6, models = $7, flows = $8, limits = $9,
     metadata = $11, expires_at = $13, revoked_at = $14, former_digest = $15, former_until = $16
-where k.project_id = $2 and k.deleted_at is null returning 1"""
+where k.project_id = $2 and k.deleted_at is null and not $17 returning 1"""
 _KEY: Final = f"select {KEY_COLUMNS} from api_key where project_id = $1 and key_id = $2 and deleted_at is null"
 _PAGE: Final = f"""select {KEY_COLUMNS} from api_key where project_id = $1 and deleted_at is null
 and ($3::uuid is null or key_id > $3) order by key_id limit $2"""
@@ -48,12 +48,12 @@ class PostgresKeyStore:
         self._database = database
         self._changed = changed
 
-    async def put_key(self, key: Key) -> None:
+    async def put_key(self, key: Key, *, new: bool = False) -> None:
         values = (
             key.key_id, key.project_id, key.name, key.digest, key.hint, sorted(key.scopes), key.models, key.flows,
             json_of(key.limits), json_of({b.period: b.usd for b in key.budgets}), json_of(key.metadata),
             moment(key.created_at), moment(key.expires_at), moment(key.revoked_at),
-            key.former_digest, moment(key.former_until),
+            key.former_digest, moment(key.former_until), new,
         )  # fmt: skip
         async with self._database.session() as connection:
             try:
@@ -62,6 +62,8 @@ class PostgresKeyStore:
                 raise NotFound(f"There is no project {key.project_id}.", where="project") from None
             except asyncpg.UniqueViolationError:
                 raise Conflict("There is a key with this secret.", where="key") from None
+        if not done and new:
+            raise Conflict("This key was made already.", where=str(key.key_id), advice="Rotate it for a secret.")
         if not done:
             raise NotFound(f"There is no key {key.key_id}.", where="key")
         self._changed()

@@ -32,6 +32,7 @@ class _Choice(msgspec.Struct):
     delta: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    index: Any = 0
 
 
 class _Chunk(msgspec.Struct):
@@ -51,7 +52,7 @@ class StreamScan:
     """
 
     __slots__ = (
-        "_held", "_held_bytes", "_keep_usage", "_rest",
+        "_choices", "_ended", "_held", "_held_bytes", "_keep_usage", "_rest",
         "began", "broken", "characters", "done", "finish", "usage",
     )  # fmt: skip
 
@@ -60,6 +61,8 @@ class StreamScan:
         self._rest = b""
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._choices = 1  # as many as were seen
+        self._ended: set[int] = set()
         self.began = False
         self.broken: str | None = None
         self.characters = 0
@@ -69,8 +72,8 @@ class StreamScan:
 
     @property
     def whole(self) -> bool:
-        """It came to its own end: it said why it ended, or that it is done."""
-        return self.broken is None and (self.done or self.finish is not None)
+        """It came to its own end: it said of each of its answers why it ended, or that it is done."""
+        return self.broken is None and (self.done or len(self._ended) >= self._choices)
 
     def feed(self, data: bytes) -> bytes:
         if self.done or self.broken is not None:
@@ -153,8 +156,12 @@ class StreamScan:
 
     def _choose(self, choice: _Choice) -> None:
         delta, text = choice.delta, choice.text
+        index = choice.index if choice.index.__class__ is int else 0
+        if index >= self._choices:
+            self._choices = index + 1
         if choice.finish_reason is not None:
             self.finish = choice.finish_reason
+            self._ended.add(index)
             self.began = True
         if delta is not None:
             text = delta.content or delta.reasoning_content or delta.refusal or text

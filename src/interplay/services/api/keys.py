@@ -9,7 +9,6 @@ from fastapi import Depends, Header, Query, Response
 
 from interplay.contracts.http import answers
 from interplay.contracts.http.tenancy_v1 import KeyChangeBody, NewKeyBody, RotateBody
-from interplay.core.errors import Conflict, NotFound
 from interplay.core.ids import derived_uuid
 from interplay.core.tenancy.keys import Key, live
 from interplay.services.api.context import Context, ScopedRouter, context_of, id_of
@@ -59,15 +58,6 @@ async def create_key(body: NewKeyBody, use: Use, once: Once = None) -> dict[str,
     """A new key. `secret` is shown in this answer only; the same `Idempotency-Key` again is a conflict."""
     wanted = msgspec.convert(body.model_dump(exclude_none=True), NewKey)
     key_id = derived_uuid("key", str(use.project), once) if once is not None else None
-    if key_id is not None:
-        try:
-            await use.platform.tenancy.keys.key(use.project, key_id)
-        except NotFound:
-            pass
-        else:
-            raise Conflict(
-                "This request has made its key already.", where=str(key_id), advice="Rotate it for a secret."
-            )
     key, secret = await use.keys.create(use.project, wanted, _by(use), key_id)
     return await _live(use, {**shown(key, use.platform.clock.now()), "secret": secret})
 
