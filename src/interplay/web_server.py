@@ -30,10 +30,12 @@ class WebServer(uvicorn.Server):
 
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's HTTP with an end to what strangers may send: a request's address and header lines are at most
-    `most_head` bytes (and what one read brings), and whole within `head_seconds`. 431 and 408."""
+    `most_head` bytes (and what one read brings), and whole within `head_seconds`: 431 and 408. Who takes nothing of
+    an answer for `stall_seconds` is left."""
 
     most_head: ClassVar[int] = 65_536
     head_seconds: ClassVar[float] = 30.0
+    stall_seconds: ClassVar[float] = 60.0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -41,6 +43,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_size = 0
         self._refused = False
         self._watch: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,10 +51,29 @@ class BoundedHttp(HttpToolsProtocol):
         self._watch = self.loop.call_later(self.head_seconds, self._look_at_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        for timer in (self._watch, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        self._watch = self._stalled = None
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_whether_taken(self.transport.get_write_buffer_size() + 1)
+
+    def resume_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        super().resume_writing()
+
+    def _look_whether_taken(self, before: int) -> None:
+        self._stalled = None
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        elif left:
+            self._stalled = self.loop.call_later(self.stall_seconds, self._look_whether_taken, left)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from contextlib import AbstractAsyncContextManager
@@ -272,6 +273,27 @@ class TestAHeadThatIsSentAgain:
             await caller.send()
             assert b" 200 " in (await caller.answer())[0]
             assert upstream.calls == 3
+
+
+class TestAReaderWhoStopped:
+    async def test_is_left_after_a_while(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(BoundedHttp, "stall_seconds", 0.2)
+        big = chunk(WORD.replace(b"word ", b"w" * 60_000))
+
+        async def play(asked: Asked) -> None:
+            await asked.say(HEAD)
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await asked.say(big)
+            asked.left.set()
+
+        async with raw_upstream(play) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            await caller.send(stream=True)
+            asked = await upstream.asked.get()
+            async with asyncio.timeout(20):
+                await asked.left.wait()
+            assert (await last_record(machine)).outcome == "client_gone"
 
 
 class TestAHeadWithoutAnEnd:
