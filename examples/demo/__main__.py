@@ -89,13 +89,18 @@ async def triage(client: AsyncClient, reviews: list[Review], workers: list[Proce
     made = await client.batches.create(batch, "review-triage", rows, version=saved["version"])
     outcome = Outcome(reviews, [row["run"] for row in made["rows"]], str(made["batch"]))
     say(f"4  {len(rows)} durable runs under way")
-    killed = False
+    killed, shown = False, -1
     while True:
         counts = await progress(client, outcome.batch)
         done = sum(n for status, n in counts.items() if status in ("succeeded", "failed", "cancelled", "dead"))
         bar = "█" * (30 * done // len(rows))
         speed = done / outcome.elapsed
-        print(f"\r   {bar:<30} {done:>3}/{len(rows)}  {speed:4.1f} runs/s", end="", flush=True)
+        line = f"   {bar:<30} {done:>3}/{len(rows)}  {speed:4.1f} runs/s"
+        if sys.stdout.isatty():
+            print(f"\r{line}", end="", flush=True)
+        elif done // 10 > shown:  # in a log: a line for every ten
+            shown = done // 10
+            print(line, flush=True)
         if done == len(rows):
             break
         if not killed and done >= len(rows) // 2:
