@@ -8,6 +8,8 @@ from interplay.core.failures import StepFailure
 from interplay.core.flows.compile import DEFAULT_MAX_STEPS
 from interplay.core.flows.ir import Join, OnError, Policy, Retry
 from interplay.core.flows.plan import SubflowPlan
+from interplay.core.runs.events import RunFailed
+from interplay.core.runs.machine import RunMachine
 from tests.factories import const, mapped, plan, ref, step
 from tests.pure_run import PureRun, World
 
@@ -36,6 +38,40 @@ class TestOrder:
     def test_a_flow_without_steps_ends_with_its_output(self) -> None:
         run = PureRun(plan(output=ref("inputs.x")), {"x": 7}).run()
         assert run.output == 7
+
+
+class TestDeadline:
+    def test_ends_a_run_whose_step_is_under_way(self) -> None:
+        machine = RunMachine(plan(step("a")), "run-1", {}, deadline_at=10.0)
+        machine.begin(0.0)
+        assert [one.key for one in machine.decide(0.0)] == ["a"]
+        assert machine.next_due() == 10.0
+        machine.wake(10.5)
+        machine.decide(10.5)
+        assert isinstance(machine.ended, RunFailed)
+        assert machine.ended.failure.code == "deadline_exceeded"
+        assert [one.key for one in machine.aborts] == ["a"]
+
+    def test_is_not_before_its_time(self) -> None:
+        machine = RunMachine(plan(step("a")), "run-1", {}, deadline_at=10.0)
+        machine.begin(0.0)
+        machine.decide(0.0)
+        machine.wake(9.9)
+        machine.decide(9.9)
+        assert machine.ended is None
+
+
+class TestNobodyDecides:
+    def test_means_no_where_nothing_else_is_said(self) -> None:
+        run = PureRun(plan(step("ask", "approve", values={"within": const(5.0)}), output=ref("ask.decision")))
+        run.pass_time(1_006.0)
+        assert run.output == "reject"
+
+    def test_fails_where_that_is_said(self) -> None:
+        values = {"within": const(5.0), "otherwise": const("fail")}
+        run = PureRun(plan(step("ask", "approve", values=values)))
+        run.pass_time(1_006.0)
+        assert run.failure is not None
 
 
 class TestSkips:
