@@ -51,27 +51,29 @@ async def _once(beside: bool) -> tuple[float, int, int]:
             killed_at = time.time()
             victim.kill()
             victim.wait()
+            gone_at = time.time()  # what was committed until then may be the victim's own
             if not beside:
                 machine.start("serve", "worker")
             done = 0
             while done < RUNS and time.time() - killed_at < MOST:
                 await asyncio.sleep(0.25)
                 done = (await client.batches.get(batch))["by_status"].get("succeeded", 0)
-            first, twice = await _judge(client, batch, killed_at)
-            return first, RUNS - done, twice
+            first, twice = await _judge(client, batch, gone_at)
+            return first - killed_at, RUNS - done, twice
 
 
-async def _judge(client: AsyncClient, batch: str, killed_at: float) -> tuple[float, int]:
+async def _judge(client: AsyncClient, batch: str, gone_at: float) -> tuple[float, int]:
+    """When the first event after that was committed, and how many steps were committed twice."""
     first, twice = float("inf"), 0
     cursor = None
     while True:
         page = await client.runs.list(batch=batch, limit=200, cursor=cursor)
         for item in page["items"]:
             events = (await client.runs.events(item["run"]))["items"]
-            later = [event["at"] for event in events if event["at"] > killed_at]
+            later = [event["at"] for event in events if event["at"] > gone_at]
             first = min([first, *later])
             done = [event["step"] for event in events if event["type"] == "step.succeeded"]
             twice += len(done) - len(set(done))
         cursor = page["next"]
         if cursor is None:
-            return first - killed_at, twice
+            return first, twice

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from interplay.adapters.files.secret_store import FolderSecretStore
 from interplay.adapters.http.caller import EgressHttpCaller
 from interplay.adapters.http.guard import EgressGuard
 from interplay.adapters.langchain.providers import LangChainProviders
@@ -50,6 +51,7 @@ from interplay.core.models.connection_kinds import KINDS
 from interplay.core.models.registry import Connection
 from interplay.ports.event_bus import EventBus
 from interplay.ports.model_provider import ModelProvider
+from interplay.ports.secret_store import SecretStore
 from interplay.settings import Settings
 from interplay.use_cases.account_call import AccountCall
 from interplay.use_cases.attempt_step import AttemptStep
@@ -112,7 +114,7 @@ class Platform:
     slots: PostgresSlots
     plans: PlanLoader
     maintenance: Maintenance
-    secrets: MemorySecretStore
+    secrets: SecretStore
     model_server: ModelServerChild
     providers: Providers
     http: EgressHttpCaller
@@ -224,7 +226,9 @@ async def _awaited(work: Callable[[], Awaitable[object]], deadline: float) -> No
 
 def _assemble(settings: Settings, database: Database, failpoints: Failpoints, alone: bool) -> Platform:
     flows = PostgresFlowStore(database)
-    secrets = MemorySecretStore(settings.secrets)
+    secrets: SecretStore = MemorySecretStore(settings.secrets)
+    if settings.secrets_folder is not None:
+        secrets = FolderSecretStore(settings.secrets_folder, secrets)
     model_server = ModelServerChild(models_dir(settings), idle_seconds=settings.model_idle_seconds)
     guard = EgressGuard(settings.allowed_hosts)
     recently = guard.recently()

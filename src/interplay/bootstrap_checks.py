@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from interplay.adapters.local_models.assets import ASSETS, install, missing
-from interplay.adapters.postgres.embedded import url_of_running
+from interplay.adapters.postgres.embedded import Paths, check_version, url_of_running
 from interplay.adapters.postgres.schema import migrate, schema_state
 from interplay.core.errors import InterplayError
 from interplay.settings import Settings
@@ -28,7 +28,7 @@ async def report(settings: Settings) -> list[dict[str, Any]]:
     found = [_home(settings), _disk(settings), _weights(settings)]
     url = settings.database_url or url_of_running(settings.home / "postgres")
     if url is None:
-        found.append(_entry("database", True, "embedded, not running now", ""))
+        found.append(_embedded(settings))
     else:
         try:
             state = await database_state(url)
@@ -36,6 +36,14 @@ async def report(settings: Settings) -> list[dict[str, Any]]:
         except InterplayError as away:
             found.append(_entry("database", False, str(away), "Check INTERPLAY_DATABASE_URL and that it runs."))
     return found
+
+
+def _embedded(settings: Settings) -> dict[str, Any]:
+    try:
+        check_version(Paths(settings.home / "postgres"))
+    except InterplayError as another:
+        return _entry("database", False, another.detail, another.advice or "")
+    return _entry("database", True, "embedded, not running now", "")
 
 
 def _home(settings: Settings) -> dict[str, Any]:

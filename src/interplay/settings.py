@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     extensions: Path | None = Field(
         None, description="A file that names Python tools, MCP servers by command, and runnables of this worker."
     )
+    secrets_folder: Path | None = Field(
+        None,
+        description="A folder with a file for each secret, named as it, such as Docker and Kubernetes mount; "
+        "looked into before the variables.",
+    )
     gateway_face: Literal["protocol", "asgi"] = Field(
         "protocol",
         description="How the gateway talks HTTP: by callbacks of its own, or as plain ASGI, half as fast.",

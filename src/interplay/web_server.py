@@ -89,6 +89,10 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self.head_begins()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_since is not None:  # a line behind the body is none of the head: it must not say who asks
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._head_since = None
         super().on_headers_complete()

@@ -1,6 +1,6 @@
 """`python -m interplay.cli`: the command, where its script is not on the path."""
 
-from interplay.cli.main import main
+from interplay.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -94,12 +94,13 @@ class Forbidden(InterplayError):
 
 
 class LimitReached(InterplayError):
-    """`limit`: its name, like `requests of key 'app'`. `retry_after` in seconds; `left`: what there still is."""
+    """`limit`: its name, like `requests of key 'app'`. `left`: what there still is. `retry_after` in seconds; None: the
+    call does not fit at any time."""
 
     title = "Over a limit"
 
     def __init__(
-        self, detail: str, *, limit: str, retry_after: float, left: int = 0, advice: str | None = None
+        self, detail: str, *, limit: str, retry_after: float | None, left: int = 0, advice: str | None = None
     ) -> None:
         super().__init__(detail, where=limit, advice=advice)
         self.limit = limit

@@ -69,9 +69,13 @@ class Listener:
 
 
 class Sending:
-    """A request under way."""
+    """A request under way. `sent`: the upstream may have it."""
 
     __slots__ = ()
+
+    @property
+    def sent(self) -> bool:
+        return True
 
     def abort(self) -> None:
         """Ends it at once, its connection too; the listener hears nothing more."""

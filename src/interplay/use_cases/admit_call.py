@@ -145,16 +145,16 @@ class AdmitCall:
         if meter.what == "usd":
             return _over_budget(meter, amount, left, wait)
         wait = 1.0 if meter.window == "held" else wait
+        never = amount > meter.cap
         advice = (
-            f"One call may never need more than {meter.cap:,}: ask for fewer tokens."
-            if amount > meter.cap
+            f"One call may never need more than {meter.cap:,}: ask for fewer tokens, or raise the limit."
+            if never
             else f"Come back in {max(1, math.ceil(wait))} s, or raise the limit."
         )
         allowed = f"{meter.subject} may have {meter.cap:,} {_NAMES[meter.what]}"
         detail = f"{allowed}; {left:,} are left and this call needs {amount:,}."
-        return LimitReached(
-            detail[0].upper() + detail[1:], limit=name_of(meter), retry_after=wait, left=left, advice=advice
-        )
+        detail, wish = detail[0].upper() + detail[1:], None if never else wait
+        return LimitReached(detail, limit=name_of(meter), retry_after=wish, left=left, advice=advice)
 
     def settle(self, reservation: Reservation, tokens: int | None, micros: int | None) -> None:
         """What the call really used; None: unknown, so the estimate stands."""

@@ -9,7 +9,7 @@ from interplay.core.models.health import CANCELLED, OK, LiveDeployment
 from interplay.core.models.refusals import refusal
 from interplay.core.models.stream_scan import StreamScan
 from interplay.core.models.usage import Usage
-from interplay.core.models.wire import answered
+from interplay.core.models.wire import answered, usage_in
 from interplay.ports.clock import Clock
 from interplay.ports.upstream import AnswerHead, Listener, Sending
 
@@ -95,6 +95,7 @@ class Attempt(Listener):
             return
         found = answered(self.body)
         if found is None:
+            self.usage = usage_in(self.body)
             self.fail(self.nonsense())
         elif self.filters and found.finish == "content_filter":
             self.usage = found.counted()

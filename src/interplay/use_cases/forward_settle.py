@@ -68,8 +68,11 @@ def _beside(call: Call, attempt: Attempt, used: Usage, outcome: str) -> list[tup
             continue
         if other.usage is not None or other.characters:
             found.append((other, _used(call, other, outcome)))
-        elif other.failure is None and other.sending is not None and outcome in _HEARD:
-            found.append((other, _lost(call, other, used)))
+        elif other.failure is None:
+            if other.sending is not None and outcome in _HEARD:
+                found.append((other, _lost(call, other, used)))
+        elif _left_alone(other, other.failure.code):
+            found.append((other, _used(call, other, other.failure.code)))
     return found
 
 
@@ -132,12 +135,17 @@ def _again(parts: ForwardParts, call: Call, looked: Looked, deployment: str, sec
     return UsageRecord(*place, deployment=deployment, seconds=seconds, cached=looked.how, attempts=0)
 
 
+def _left_alone(attempt: Attempt, outcome: str) -> bool:
+    """Whether an upstream has the question, and its answer was not waited for: it may be made all the same."""
+    return outcome == "timeout" and attempt.sending is not None and attempt.sending.sent
+
+
 def _used(call: Call, attempt: Attempt, outcome: str) -> Usage:
     """As the upstream counted. Where it did not say and there was an answer, or a part of one, an estimate from
     its length: a count of nothing would be wrong for sure."""
     if attempt.usage is not None:
         return attempt.usage
-    if outcome not in _HEARD and not attempt.characters:
+    if outcome not in _HEARD and not attempt.characters and not _left_alone(attempt, outcome):
         return Usage(calls=1)
     assert call.asked is not None
     wrote = attempt.characters or (written(attempt.body) if attempt.status == 200 else 0)

@@ -19,6 +19,8 @@ from interplay.adapters.postgres.embedded.errors import (
     NoRights,
     PostgresFailed,
 )
+from interplay.bootstrap_checks import report
+from interplay.settings import load_settings
 from tests.services.embedded_postgres.supervising import kept, value, write
 
 
@@ -95,6 +97,10 @@ class TestHomeOfAnotherVersion:
         before = content(embedded.directory)
         with pytest.raises(HomeFromAnotherVersion, match="a newer Interplay"):
             await embedded.start()
+        assert content(embedded.directory) == before
+        told = {entry["what"]: entry for entry in await report(load_settings(home=tmp_path))}
+        assert not told["database"]["ok"], "`interplay doctor` says so too"
+        assert "a newer Interplay" in told["database"]["found"]
         assert content(embedded.directory) == before
 
     async def test_a_folder_that_is_no_database_is_not_touched(self, tmp_path: Path) -> None:

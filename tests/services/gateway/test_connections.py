@@ -192,6 +192,29 @@ class TestRequests:
             caller.writer.write(caller.request(version=b"1.0"))
             assert b" 200 OK" in (await caller.answer())[0]
 
+    async def test_whose_key_comes_behind_the_body_have_none(self, machine: Machine) -> None:
+        async with raw_upstream(lambda asked: asked.say(whole())) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            head, _, body = caller.request().partition(b"\r\n\r\n")
+            lines = [line for line in head.split(b"\r\n") if not line.startswith(b"content-length")]
+            mine = next(line for line in lines if line.startswith(b"authorization"))
+            chunked = b"%x\r\n%s\r\n0\r\n" % (len(body), body)
+            for given in (b"authorization: Bearer ik_no", b"x-none: 1"):
+                said = b"\r\n".join(given if line is mine else line for line in lines)
+                caller.writer.write(b"%s\r\ntransfer-encoding: chunked\r\n\r\n%s%s\r\n\r\n" % (said, chunked, mine))
+                head, _ = await caller.answer()
+                assert b" 401 " in head
+                if b"connection: close" in head.lower():
+                    break
+            assert upstream.calls == 0
+
+    async def test_with_two_keys_have_none(self, machine: Machine) -> None:
+        async with raw_upstream(lambda asked: asked.say(whole())) as upstream, calling(machine) as caller:
+            await point(machine, upstream)
+            await caller.send(b"authorization: Bearer ik_another\r\n")
+            assert b" 401 " in (await caller.answer())[0]
+            assert upstream.calls == 0
+
     async def test_that_are_no_http_are_refused(self, machine: Machine) -> None:
         async with calling(machine) as caller:
             caller.writer.write(b"hello\r\n\r\n")

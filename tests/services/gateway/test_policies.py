@@ -97,6 +97,77 @@ class TestFailures:
         answer = await http.post(CHAT, json=say())
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_question_whose_answer_was_not_waited_for_is_accounted(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        headers = await key(machine)
+        await put_policy(machine, "p", Policy(timeouts=Timeouts(total=0.2)), "one")
+        provider.play({"fault": "hang"})
+        sent = await http.post(CHAT, json=say(stream=stream), headers=headers)
+        assert sent.status_code == 504
+        (record,) = await records(machine, headers)
+        assert (record.outcome, record.estimated, record.usage.output_tokens) == ("timeout", True, 0)
+        assert record.usage.input_tokens == len(sent.request.content) // 4
+
+    async def test_so_is_that_of_a_deployment_that_another_had_to_answer_for(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        headers = await key(machine)
+        await put_policy(machine, "p", Policy(timeouts=Timeouts(first_token=0.2)))
+        provider.play({"fault": "hang"})
+        sent = await http.post(CHAT, json=say(stream=True), headers=headers)
+        assert sent.status_code == 200
+        found = {record.outcome: record for record in await records(machine, headers)}
+        assert sorted(found) == ["ok", "timeout"]
+        assert found["timeout"].usage.input_tokens == len(sent.request.content) // 4
+
+    async def test_one_that_could_not_even_be_asked_is_not(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        headers = await key(machine)
+        models = machine.platform.models
+        await models.put_connection(1, Connection("nowhere", base_url="http://127.0.0.1:1/v1", timeout=1.0))
+        await models.put_model(1, Model("p", "chat", (Deployment("nowhere", "up"),)))
+        await machine.platform.tenancy.snapshots.refresh()
+        assert (await http.post(CHAT, json=say(), headers=headers)).status_code == 503
+        (record,) = await records(machine, headers)
+        assert record.usage.tokens == 0
+
+    async def test_an_answer_without_an_answer_in_it_is_paid_for_all_the_same(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        headers = await key(machine)
+        provider.play({"raw": '{"choices":[],"usage":{"prompt_tokens":70,"completion_tokens":9}}'})
+        answer = await http.post(CHAT, json=say("gpt"), headers=headers)
+        assert (answer.status_code, answer.headers["x-interplay-model"]) == (200, "two/up-two")
+        found = {record.outcome: record.usage for record in await records(machine, headers)}
+        assert (found["unavailable"].input_tokens, found["unavailable"].output_tokens) == (70, 9)
+
+    @pytest.mark.parametrize("count", ["-1", "1000000000000000000000000"])
+    async def test_counts_that_cannot_be_are_estimated_instead(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, count: str
+    ) -> None:
+        headers = await key(machine)
+        written = '{"choices":[{"message":{"content":"twelve chars"},"finish_reason":"stop"}],"usage":%s}'
+        provider.play({"raw": written % f'{{"prompt_tokens":{count},"completion_tokens":5}}'})
+        assert (await http.post(CHAT, json=say("gpt"), headers=headers)).status_code == 200
+        (record,) = await records(machine, headers)
+        assert (record.estimated, record.usage.output_tokens) == (True, 3)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_answer_in_parts_passes_as_it_is(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, stream: bool
+    ) -> None:
+        parts = '[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"four"}]'
+        whole = '{"choices":[{"message":{"role":"assistant","content":' + parts + '},"finish_reason":"stop"}]}'
+        first = 'data: {"choices":[{"index":0,"delta":{"content":' + parts + "}}]}\n\n"
+        last = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+        provider.play(
+            {"raw": first + last, "headers": {"content-type": "text/event-stream"}} if stream else {"raw": whole}
+        )
+        answer = await http.post(CHAT, json=say("gpt", stream=stream))
+        assert answer.status_code == 200
+        assert parts in answer.text
+
     async def test_a_stream_without_a_first_token_goes_elsewhere(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
     ) -> None:
@@ -389,7 +460,11 @@ class TestKeys:
     ) -> None:
         headers = await key(machine, limits=Limits(tokens=5_000))
         for more in ({"n": 100, "max_tokens": 100}, {"max_completion_tokens": None, "max_tokens": 9_000}):
-            assert (await http.post(CHAT, json={**say("gpt"), **more}, headers=headers)).status_code == 429
+            refused = await http.post(CHAT, json={**say("gpt"), **more}, headers=headers)
+            assert refused.status_code == 429
+            assert "One call may never need more than 5,000" in refused.json()["error"]["message"]
+            assert "retry-after" not in refused.headers, "it would never fit"
+            assert refused.headers["x-should-retry"] == "false"
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_what_the_upstream_did_not_count_is_estimated_and_marked(

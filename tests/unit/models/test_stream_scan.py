@@ -61,7 +61,14 @@ class TestAWholeStream:
         assert scan.held() == ROLE + DONE
 
     @pytest.mark.parametrize(
-        "delta", [{"tool_calls": [{"index": 0}]}, {"refusal": "no"}, {"reasoning_content": "hm"}, {"audio": {"id": 1}}]
+        "delta",
+        [
+            {"tool_calls": [{"index": 0}]},
+            {"refusal": "no"},
+            {"reasoning_content": "hm"},
+            {"audio": {"id": 1}},
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
+        ],
     )
     def test_not_only_text_is_content(self, delta: dict[str, Any]) -> None:
         scan = StreamScan()

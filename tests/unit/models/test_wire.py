@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from interplay.core.errors import InvalidInput
 from interplay.core.failures import Failure
+from interplay.core.models.pricing import raw_usage
 from interplay.core.models.refusals import refusal
 from interplay.core.models.usage import Usage
-from interplay.core.models.wire import answered, error_event, peek, raw_of, spliced, written
+from interplay.core.models.wire import answered, error_event, peek, raw_of, spliced, usage_in, written
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -120,6 +121,32 @@ class TestAnswers:
         assert found is not None
         assert found.counted() == Usage(10, 5, 4, 1, reasoning_tokens=3, audio_tokens=1)
 
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            {"prompt_tokens": -1, "completion_tokens": 5},
+            {"prompt_tokens": 5, "completion_tokens": 10**30},
+            {"prompt_tokens": 5, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": -3}},
+            {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2**63}},
+        ],
+    )
+    def test_counts_that_cannot_be_are_none(self, usage: dict[str, Any]) -> None:
+        body = json.dumps({"choices": [{}], "usage": usage}).encode()
+        found = answered(body)
+        assert found is not None
+        assert found.counted() is None
+        assert usage_in(body) is None
+
+    @pytest.mark.parametrize("number", ["1e999", "-5", "1e30", '"7"', "null"])
+    def test_counts_of_a_steps_answer_are_whole_numbers_that_can_be(self, number: str) -> None:
+        raw = json.loads(f'{{"prompt_tokens": {number}, "completion_tokens": 3}}')
+        assert raw_usage(raw) == Usage(0, 3, 0, 1)
+
+    def test_what_is_no_answer_may_say_what_it_used(self) -> None:
+        assert usage_in(b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}') == Usage(7, 5, 0, 1)
+        assert usage_in(b"{}") is None
+        assert usage_in(b"<html>") is None
+
     @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"choices":[]}', b'{"choices":[{}],"error":{"m":1}}', b"[]"])
     def test_what_is_no_answer_is_none(self, body: bytes) -> None:
         assert answered(body) is None
@@ -137,6 +164,10 @@ class TestAnswers:
             (b'{"choices":[{"message":{"content":null,"tool_calls":[{"id":1}]}}]}', len('[{"id":1}]')),
             (b'{"data":[{"embedding":[0.1,0.2]}]}', 0),
             (b'{"choices":[{"mess', len('{"choices":[{"mess')),
+            (
+                b'{"choices":[{"message":{"content":[{"type":"text","text":"hm"}]}}]}',
+                len('{"type":"text","text":"hm"}'),
+            ),
         ],
     )
     def test_only_what_a_model_wrote_is_measured(self, body: bytes, characters: int) -> None:

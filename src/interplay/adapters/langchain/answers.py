@@ -13,7 +13,7 @@ from interplay.core.failures import StepFailure
 from interplay.core.models.pricing import cost
 from interplay.core.models.registry import Price
 from interplay.core.models.requests import ChatAnswer, Delta, ToolPiece
-from interplay.core.models.usage import Usage
+from interplay.core.models.usage import Usage, count_of
 
 _FINISH_KEYS: Final = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _FINISH: Final = {
@@ -50,13 +50,13 @@ def usage_of(counts: Mapping[str, Any] | None, price: Price | None) -> Usage:
     into: Mapping[str, Any] = counts.get("input_token_details") or {}
     out: Mapping[str, Any] = counts.get("output_token_details") or {}
     usage = Usage(
-        int(counts.get("input_tokens") or 0),
-        int(counts.get("output_tokens") or 0),
-        int(into.get("cache_read") or 0),
+        count_of(counts.get("input_tokens")),
+        count_of(counts.get("output_tokens")),
+        count_of(into.get("cache_read")),
         1,
-        reasoning_tokens=int(out.get("reasoning") or 0),
-        image_tokens=int(into.get("image") or 0),
-        audio_tokens=int(into.get("audio") or 0),
+        reasoning_tokens=count_of(out.get("reasoning")),
+        image_tokens=count_of(into.get("image")),
+        audio_tokens=count_of(into.get("audio")),
     )
     return msgspec.structs.replace(usage, usd=cost(usage, price))
 

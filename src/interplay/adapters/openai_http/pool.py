@@ -34,6 +34,10 @@ class _Exchange(Sending):
         self.reused = self.ended = False
         self.since = 0.0
 
+    @property
+    def sent(self) -> bool:
+        return self.since > 0.0
+
     def abort(self) -> None:
         self.ended = True
         if self.task is not None:

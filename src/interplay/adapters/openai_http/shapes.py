@@ -46,15 +46,31 @@ def chat_answer(
     message: dict[str, Any], finish: str, usage: Usage, logprobs: list[dict[str, Any]], schema: Any
 ) -> ChatAnswer:
     """The whole answer, checked against its schema. Raises StepFailure (`invalid_output`, `content_filtered`)."""
-    text = message.get("content") or ""
+    text, thoughts = text_of(message.get("content"))
     if finish == "content_filter":
         raise StepFailure("content_filtered", "The model's answer was filtered.")
     numbers = [float(entry["logprob"]) for entry in logprobs]
     confidence = math.exp(math.fsum(numbers) / len(numbers)) if numbers else None
     data = checked_json(text, schema, finish) if schema is not None and not message.get("tool_calls") else None
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
+    thought = thoughts or message.get("reasoning_content") or message.get("reasoning") or ""
     thought = thought if isinstance(thought, str) else ""
     return ChatAnswer(text, data, message.get("tool_calls") or [], finish, usage, confidence, thought, logprobs)
+
+
+def text_of(content: Any) -> tuple[str, str]:
+    """What was written and what was thought: a text, or Mistral's list of parts."""
+    if not isinstance(content, list):
+        return (content, "") if isinstance(content, str) else ("", "")
+    texts, thoughts = [], []
+    for part in content:
+        if not isinstance(part, dict):
+            continue
+        text, thinking = part.get("text"), part.get("thinking")
+        if isinstance(text, str):
+            texts.append(text)
+        elif thinking is not None:
+            thoughts.append(thinking if isinstance(thinking, str) else text_of(thinking)[0])
+    return "".join(texts), "".join(thoughts)
 
 
 def checked_json(text: str, schema: Any, finish: str) -> Any:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from interplay.adapters.openai_http.errors import malformed
-from interplay.adapters.openai_http.shapes import token_entries
+from interplay.adapters.openai_http.shapes import text_of, token_entries
 from interplay.core.failures import StepFailure
 from interplay.core.models.requests import Delta, ToolPiece
 from interplay.ports.model_provider import OnDelta
@@ -53,8 +53,8 @@ class StreamedChat:
         entries = token_entries(choice)
         self.logprobs += entries
         pieces = tuple(self._tool(call) for call in delta.get("tool_calls") or ())
-        text = delta.get("content") or ""
-        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
+        text, thoughts = text_of(delta.get("content"))
+        thought = thoughts or delta.get("reasoning_content") or delta.get("reasoning") or ""
         thought = thought if isinstance(thought, str) else ""
         self._texts.append(text)
         self._thoughts.append(thought)

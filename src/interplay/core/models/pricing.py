@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from interplay.core.models.registry import Price
-from interplay.core.models.usage import Usage
+from interplay.core.models.usage import Usage, count_of
 
 
 def cost(usage: Usage, price: Price | None) -> float | None:
@@ -54,8 +54,7 @@ def raw_usage(raw: Any) -> Usage:
 
 
 def _count(raw: Any, name: str) -> int:
-    value = raw.get(name) if isinstance(raw, dict) else None
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
+    return count_of(raw.get(name)) if isinstance(raw, dict) else 0
 
 
 class PricePoint(msgspec.Struct, frozen=True, omit_defaults=True):

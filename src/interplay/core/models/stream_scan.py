@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from interplay.core.models.usage import Usage
-from interplay.core.models.wire import NOTHING, RawUsage, is_there
+from interplay.core.models.wire import NOTHING, RawUsage, is_there, length_of
 
 MOST_BYTES: Final = 8 * 1024 * 1024  # of one event, and of what is held
 _END: Final = re.compile(rb"\r?\n\r?\n")
@@ -20,7 +20,7 @@ _LINE: Final = re.compile(rb"\r?\n")
 
 
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[msgspec.Raw] | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: msgspec.Raw = NOTHING
@@ -155,7 +155,8 @@ class StreamScan:
         return True
 
     def _choose(self, choice: _Choice) -> None:
-        delta, text = choice.delta, choice.text
+        delta = choice.delta
+        text: str | list[msgspec.Raw] | None = choice.text
         index = choice.index if choice.index.__class__ is int else 0
         if index >= self._choices:
             self._choices = index + 1
@@ -171,7 +172,7 @@ class StreamScan:
             elif is_there(delta.function_call) or is_there(delta.audio):
                 self.began = True
         if text:
-            self.characters += len(text)
+            self.characters += length_of(text)
             self.began = True
 
 

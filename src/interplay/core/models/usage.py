@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import msgspec
+
+MOST_TOKENS: Final = 10**9  # of one call; a larger count is a defect of whoever counted
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,6 +28,21 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
 
+    @property
+    def believable(self) -> bool:
+        """Whether a call can have used this; the counts of an upstream may be anything."""
+        return all(
+            0 <= count <= MOST_TOKENS
+            for count in (
+                self.input_tokens,
+                self.output_tokens,
+                self.cached_tokens,
+                self.reasoning_tokens,
+                self.image_tokens,
+                self.audio_tokens,
+            )
+        )
+
     def __add__(self, other: Usage) -> Usage:
         priced = [u.usd for u in (self, other) if u.usd is not None]
         return Usage(
@@ -36,3 +55,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             self.image_tokens + other.image_tokens,
             self.audio_tokens + other.audio_tokens,
         )
+
+
+def count_of(value: Any) -> int:
+    """A count out of an answer; 0 for what cannot be one."""
+    return int(value) if isinstance(value, int | float) and 0 < value <= MOST_TOKENS else 0

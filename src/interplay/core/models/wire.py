@@ -13,7 +13,7 @@ import msgspec
 
 from interplay.core.errors import InvalidInput
 from interplay.core.failures import Failure
-from interplay.core.models.usage import Usage
+from interplay.core.models.usage import MOST_TOKENS, Usage
 
 BYTES_A_TOKEN: Final = 4
 DONE: Final = b"data: [DONE]\n\n"
@@ -145,15 +145,16 @@ class RawUsage(msgspec.Struct):
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
-    def counted(self) -> Usage:
+    def counted(self) -> Usage | None:
+        """None for counts that cannot be: they are estimated then, as where there are none."""
         taken, given = self.prompt_tokens, self.completion_tokens or 0
         if taken is None:
             taken = max(0, (self.total_tokens or 0) - given)
         read, wrote = self.prompt_tokens_details, self.completion_tokens_details
         if read is None and wrote is None:
-            return Usage(taken, given, 0, 1)
+            return Usage(taken, given, 0, 1) if 0 <= taken <= MOST_TOKENS and 0 <= given <= MOST_TOKENS else None
         read, wrote = read or _InputDetails(), wrote or _OutputDetails()
-        return Usage(
+        usage = Usage(
             taken,
             given,
             read.cached_tokens or 0,
@@ -162,6 +163,7 @@ class RawUsage(msgspec.Struct):
             image_tokens=read.image_tokens or 0,
             audio_tokens=(read.audio_tokens or 0) + (wrote.audio_tokens or 0),
         )
+        return usage if usage.believable else None
 
 
 class _Choice(msgspec.Struct):
@@ -202,8 +204,24 @@ def answered(body: bytes) -> Answered | None:
     return found if found.choices or any(one is not None for one in lists) else None
 
 
+class _Counted(msgspec.Struct):
+    usage: RawUsage | None = None
+
+
+_COUNTED: Final = msgspec.json.Decoder(_Counted)
+
+
+def usage_in(body: bytes) -> Usage | None:
+    """Of what is no answer and may be charged all the same, because it says what it used."""
+    try:
+        found = _COUNTED.decode(body).usage
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if found is None else found.counted()
+
+
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: str | list[msgspec.Raw] | None = None  # Mistral gives thoughts and text as a list of parts
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: msgspec.Raw = NOTHING
@@ -232,9 +250,16 @@ def written(body: bytes) -> int:
         total += len(choice.text or "")
         message = choice.message
         if message is not None:
-            total += sum(len(text or "") for text in (message.content, message.reasoning_content, message.refusal))
+            total += sum(length_of(text) for text in (message.content, message.reasoning_content, message.refusal))
             total += len(bytes(message.tool_calls)) if is_there(message.tool_calls) else 0
     return total
+
+
+def length_of(content: str | list[msgspec.Raw] | None) -> int:
+    """In characters; of parts, as they are written."""
+    if not content:
+        return 0
+    return sum(len(bytes(part)) for part in content) if isinstance(content, list) else len(content)
 
 
 def error_event(failure: Failure) -> bytes:

@@ -68,7 +68,7 @@ def answer(error: InterplayError) -> JSONResponse:
     if isinstance(error, InvalidFlow | InvalidModels):
         more["problems"] = [shown(entry) for entry in error.problems]
     response = problem(status, error.title, error.detail, **more)
-    if isinstance(error, Unavailable | LimitReached):
+    if isinstance(error, Unavailable | LimitReached) and error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return response
 

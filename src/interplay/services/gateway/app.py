@@ -21,6 +21,7 @@ from interplay.use_cases.forward_parts import Endpoint, ForwardParts, Incoming
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _BEARER: Final = b"bearer "
+_TWO_KEYS: Final = b"two keys"  # nobody's: whose of two a request is must not depend on who reads it
 EARLY: Final = 65_536  # bytes: a longer body is read only from who has a key
 ENDPOINTS: Final = {
     "/v1/chat/completions": Endpoint("chat", "chat/completions", "POST /v1/chat/completions"),
@@ -60,7 +61,7 @@ class Gateway:
         token, length, named = b"", 0, scope["headers"]
         for name, value in named:
             if name == b"authorization":
-                token = bearer(value)
+                token = also(token, value)
             elif name == b"content-length":
                 length = int(value) if value.isdigit() else 0
             elif name == b"transfer-encoding":
@@ -123,7 +124,17 @@ class Gateway:
 
 
 def token_of(scope: Scope) -> bytes:
-    return next((bearer(value) for name, value in scope["headers"] if name == b"authorization"), b"")
+    token = b""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            token = also(token, value)
+    return token
+
+
+def also(token: bytes, value: bytes) -> bytes:
+    """The token of one more Authorization header, which stands alone as a rule."""
+    another = bearer(value)
+    return _TWO_KEYS if token and another else token or another
 
 
 def bearer(value: bytes) -> bytes:

@@ -89,6 +89,8 @@ def refused(wrong: InterplayError | Failure) -> tuple[int, bytes, list[tuple[byt
     if isinstance(wrong, LimitReached | BudgetReached):
         error["limit"] = wrong.limit
         headers.append((b"x-interplay-limit", _line(wrong.limit)))
+        if wrong.retry_after is None:  # OpenAI's and Anthropic's clients know this, and do not ask again in vain
+            headers.append((b"x-should-retry", b"false"))
     wait = retry_after(wrong)
     if wait is not None and status in (402, 429, 503, 504):
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait))))

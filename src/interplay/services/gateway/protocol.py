@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure
 from interplay.services.gateway.answers import Pair, lines, request_id, timing
-from interplay.services.gateway.app import EARLY, ENDPOINTS, bearer
+from interplay.services.gateway.app import EARLY, ENDPOINTS, also
 from interplay.services.gateway.asgi import MOST_BYTES, too_large
 from interplay.services.gateway.errors import refused, status_of
 from interplay.services.gateway.heads import KnownHead, known_head
@@ -101,11 +101,13 @@ class GatewayProtocol(BoundedHttp, Face):
             if not self._skips:
                 super().on_header(name, value)
             return
+        if self._head_since is None:
+            return  # a line behind the body
         self._named.append((name, value))
         length = len(name)
         if length == 13:
             if name.lower() == b"authorization":
-                self._token = bearer(value)
+                self._token = also(self._token, value)
         elif length == 14:
             if name.lower() == b"content-length" and len(value) > 4 and value.isdigit():
                 self._size = int(value)
