@@ -88,8 +88,10 @@ MEANINGS: dict[type[msgspec.Struct], dict[str, str]] = {
         "cache": "Answers to use again; none when left out.",
         "queue": "Calls that may wait for a deployment with all its `concurrency` taken; more are refused.",
         "drop_unsupported": "Leave fields out that the upstream does not know, rather than refuse the request.",
-        "rescue": "What to do about a stream that breaks after it began: nothing, `restart` it, or `continue` it on "
-        "another deployment. Steps of flows restart in both cases.",
+        "rescue": "What to do about a stream that breaks after it began: nothing, or call another deployment: to begin "
+        "again (`restart`), or to go on behind what was heard, which it gets as the beginning of its own answer "
+        "(`continue`: for models that go on from there; calls of tools begin again). Steps of flows begin again in "
+        "both cases.",
     },
     policy.Condition: {
         "when": "CEL over `request`, `metadata` and `key`; at most 32 conditions of 2,000 characters.",

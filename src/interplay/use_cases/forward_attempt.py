@@ -42,7 +42,7 @@ class Attempt(Listener):
 
     __slots__ = (
         "_asker", "_clock", "_parts", "_size", "_wish", "connect", "content_type", "failure", "filters", "finish",
-        "headed_at", "live", "model", "over", "sending", "started", "status", "usage",
+        "headed_at", "is_second", "live", "model", "over", "sending", "started", "status", "usage",
     )  # fmt: skip
 
     def __init__(self, asker: Asker, clock: Clock, live: LiveDeployment, model: str) -> None:
@@ -63,6 +63,7 @@ class Attempt(Listener):
         self.finish: str | None = None
         self.filters = False  # a filtered answer is to be sought elsewhere
         self.over = False
+        self.is_second = False  # made beside another one at once
 
     @property
     def characters(self) -> int:
@@ -153,9 +154,9 @@ class StreamAttempt(Attempt):
 
     __slots__ = ("_first_at", "_streams", "scan")
 
-    def __init__(self, asker: Asker, clock: Clock, live: LiveDeployment, model: str, *, keep_usage: bool) -> None:
+    def __init__(self, asker: Asker, clock: Clock, live: LiveDeployment, model: str, scan: StreamScan) -> None:
         super().__init__(asker, clock, live, model)
-        self.scan = StreamScan(keep_usage=keep_usage)
+        self.scan = scan
         self._streams = False
         self._first_at: float | None = None
 

@@ -42,8 +42,8 @@ class Call(Asker):
 
     __slots__ = (
         "_flow", "_meters", "_parts", "asked", "attempts", "began_at", "caller", "deadline", "face", "first_token",
-        "headers", "hedge", "incoming", "known_at", "looked", "model", "over", "paused", "plan", "record_id",
-        "reservation", "routed_at", "sent_at", "started", "streaming", "waiting", "winner",
+        "headers", "heard", "hedge", "incoming", "known_at", "looked", "model", "over", "paused", "plan", "record_id",
+        "reservation", "routed_at", "second", "sent_at", "started", "streaming", "waiting", "winner",
     )  # fmt: skip
 
     def __init__(self, parts: ForwardParts, incoming: Incoming, face: Face) -> None:
@@ -67,8 +67,10 @@ class Call(Asker):
         self.model: LiveModel | None = None
         self.plan: CallPlan | None = None
         self.reservation: Reservation | None = None
+        self.second: Reservation | None = None  # of a second call at once
         self._meters: tuple[Meter, ...] = ()
         self.winner: Attempt | None = None
+        self.heard = ""  # of an answer that broke, where the policy would have it continued
 
     # ------------------------------------------------------------------ until the first attempt
 
@@ -100,8 +102,8 @@ class Call(Asker):
             raise StepFailure(
                 step.failure.code, step.failure.detail, advice=step.failure.advice, retry_after=step.failure.retry_after
             )
-        if total is not None:
-            arm_total(self, total)
+        if total is not None or asked.stream:
+            arm_total(self, LONGEST if total is None else total)
         if model.policy.cache is not None and parts.cache is not None:
             self.spawn(self._from_cache(parts.cache, model, step))
         else:
@@ -145,6 +147,24 @@ class Call(Asker):
         else:
             self.go(step)
 
+    async def go_second(self, step: Try, plan: CallPlan) -> None:
+        """A second call beside the first, which is paid for as well, where limits have room for it."""
+        assert self.caller is not None
+        assert self.asked is not None
+        parts, meters = self._parts, step.live.meters
+        micros = parts.estimate(self.caller, step, self.asked)
+        try:
+            second = await parts.admit.reserve_slowly(self.caller, meters, self.asked.tokens, micros)
+        except InterplayError:
+            plan.withdraw()
+            return
+        if self.over or self.winner is not None or step.live.full or all(one.over for one in self.attempts):
+            parts.admit.release(second)
+            plan.withdraw()
+            return
+        self.second = second
+        self.go(step)
+
     def _alias(self, name: str) -> LiveModel | None:
         assert self.caller is not None
         return self._parts.snapshot().models.get((self.caller.project_id, name))
@@ -181,11 +201,13 @@ class Call(Asker):
     def attempt(self, step: Try) -> None:
         """The deployment has counted this call; from here on its attempt tells it how it went."""
         attempt = new_attempt(self._parts, self, step)
+        attempt.is_second = step.hedge
         self.attempts.append(attempt)
         if not self.sent_at:
             self.sent_at = attempt.started
         if step.rescue != "none" and self.streaming:
-            self.face.data(rescue_event(step.rescue, step.live.name))
+            how = step.rescue if self.heard else "restart"  # what is no text cannot be gone on from
+            self.face.data(rescue_event(how, step.live.name))
         send_attempt(self._parts, self, attempt, step)
         arm_attempt(self, attempt, step)
 
@@ -243,6 +265,11 @@ class Call(Asker):
 
     def failed_to(self, failure: Failure, attempt: Attempt | None = None) -> None:
         assert self.plan is not None
+        if self.hedge is not None:  # it was to double what has failed
+            self.hedge.cancel()
+            self.hedge = None
+        if self.streaming and isinstance(attempt, StreamAttempt):
+            self.heard = attempt.scan.text or ""
         step = self.plan.after(failure, self._parts.clock.monotonic(), self.streaming)
         if isinstance(step, Try):
             self.winner = None

@@ -107,7 +107,9 @@ class ForwardFlow:
         try:
             request = await self._request(call, call.caller)
             call.routed_at = call.now()
-            reservation = await admit.reserve_slowly(own, (), 0, 0)
+            # what the run will use nobody knows: the least of each, so that a limit that is used up refuses, and what
+            # was used beyond it is owed
+            reservation = await admit.reserve_slowly(own, (), 1, 1)
         except InterplayError as wrong:
             call.refuse(wrong)
             return

@@ -12,7 +12,7 @@ from uuid import UUID, SafeUUID
 
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure
-from interplay.core.models.call_facts import COUNTED, CallFacts
+from interplay.core.models.call_facts import COUNTED, CallFacts, estimated_tokens
 from interplay.core.models.call_plan import Try
 from interplay.core.models.connection_kinds import KINDS
 from interplay.core.models.pricing import PriceBook, cost
@@ -190,11 +190,14 @@ def facts_of(asked: Asked, caller: Caller, incoming: Incoming) -> CallFacts:
     """What conditions, affinity and contexts may depend on. Of long lists only how long they are is ever seen, so
     what stands in them is not looked at."""
     user, metadata = asked.value("user"), asked.value("metadata")
+    tokens = asked.tokens
+    if incoming.task in ("embed", "rerank"):  # each text has the context to itself
+        tokens = estimated_tokens({name: asked.value(name) for name in ("input", "query", "documents")})
     return CallFacts(
         {name: asked.items(name) if name in COUNTED else asked.value(name) for name in asked.fields},
         metadata if isinstance(metadata, dict) else {},
         {"name": caller.key.name, "id": str(caller.key_id), "metadata": caller.key.metadata},
         user=user if isinstance(user, str) else None,
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in incoming.headers},
-        tokens=asked.tokens,
+        tokens=tokens,
     )

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from interplay.core.errors import InterplayError
 from interplay.core.failures import Failure, StepFailure
 from interplay.core.models.call_plan import Try
-from interplay.core.models.wire import spliced
+from interplay.core.models.stream_scan import StreamScan
+from interplay.core.models.wire import Asked, continued, spliced
 from interplay.ports.upstream import Outgoing, Target
 from interplay.use_cases.forward_attempt import Asker, Attempt, StreamAttempt
 from interplay.use_cases.forward_typed import TaskSending, answer_typed
@@ -29,7 +30,8 @@ def new_attempt(parts: ForwardParts, call: Call, step: Try) -> Attempt:
         return attempt
     if call.looked is not None:
         asker = call.looked.record(call, whole=not call.streaming)
-    return StreamAttempt(asker, parts.clock, live, step.model.name, keep_usage=asked.wants_usage)
+    scan = StreamScan(keep_usage=asked.wants_usage, keep_text=step.model.policy.rescue == "continue")
+    return StreamAttempt(asker, parts.clock, live, step.model.name, scan)
 
 
 def send_attempt(parts: ForwardParts, call: Call, attempt: Attempt, step: Try) -> None:
@@ -37,8 +39,7 @@ def send_attempt(parts: ForwardParts, call: Call, attempt: Attempt, step: Try) -
     assert call.caller is not None
     project, connection = call.caller.project_id, step.live.connection
     if connection.kind not in parts.forwarded:
-        assert call.asked is not None
-        attempt.sending = TaskSending(call.spawn(answer_typed(parts, project, attempt, step, call.asked)))
+        attempt.sending = TaskSending(call.spawn(answer_typed(parts, project, attempt, step, _asked(call, step))))
         return
     target = parts.upstream.target(project, connection)
     if target is None:
@@ -47,9 +48,13 @@ def send_attempt(parts: ForwardParts, call: Call, attempt: Attempt, step: Try) -
         _send(parts, call, attempt, step, target)
 
 
+def _asked(call: Call, step: Try) -> Asked:
+    assert call.asked is not None
+    return continued(call.asked, call.heard) if step.rescue == "continue" and call.heard else call.asked
+
+
 def _send(parts: ForwardParts, call: Call, attempt: Attempt, step: Try, target: Target) -> None:
-    asked, live = call.asked, step.live
-    assert asked is not None
+    asked, live = _asked(call, step), step.live
     path = call.incoming.path
     if call.incoming.model is not None:  # the address names it: the body stays as it is
         path, body = f"/v2/models/{quote(live.deployment.model, safe='')}/{path}", call.incoming.body

@@ -21,6 +21,7 @@ from interplay.core.tenancy.limits import micros_of
 from interplay.use_cases.forward_attempt import Attempt, StreamAttempt
 
 if TYPE_CHECKING:
+    from interplay.use_cases.admit_call import Reservation
     from interplay.use_cases.forward_cache import Looked
     from interplay.use_cases.forward_call import Call
     from interplay.use_cases.forward_parts import ForwardParts
@@ -36,6 +37,7 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
     parts.outcomes[outcome] = parts.outcomes.get(outcome, 0) + 1
     parts.seconds += seconds
     reservation, call.reservation = call.reservation, None
+    second, call.second = call.second, None
     if attempt is None or call.caller is None or call.asked is None:
         if reservation is not None:
             parts.admit.release(reservation)
@@ -45,10 +47,13 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
     used = [(attempt, _used(call, attempt, outcome))]
     if len(call.attempts) > 1:
         used += _beside(call, attempt, used[0][1], outcome)
-    if reservation is not None:
-        micros = _micros(parts, call, used) if call.caller.budgeted else 0
-        tokens = used[0][1].tokens if len(used) == 1 else sum(usage.tokens for _, usage in used)
-        parts.admit.settle(reservation, tokens, micros)
+    if second is not None:
+        own = [one for one in used if one[0].is_second]
+        _settle(parts, call, second, own)
+        if reservation is not None:
+            _settle(parts, call, reservation, [one for one in used if not one[0].is_second])
+    elif reservation is not None:
+        _settle(parts, call, reservation, used)
     for made, usage in used:
         parts.tokens[0] += usage.input_tokens
         parts.tokens[1] += usage.output_tokens
@@ -58,6 +63,13 @@ def settle(parts: ForwardParts, call: Call, status: int, outcome: str, attempt: 
             failure = made.failure
             ended = (CANCELLED, 499) if failure is None else (failure.code, call.face.status_of(failure))
             parts.record(_record(parts, call, made, (parts.next_id(), ended[1], ended[0], usage, 0.0)))
+
+
+def _settle(parts: ForwardParts, call: Call, reservation: Reservation, used: list[tuple[Attempt, Usage]]) -> None:
+    assert call.caller is not None
+    micros = _micros(parts, call, used) if call.caller.budgeted else 0
+    tokens = used[0][1].tokens if len(used) == 1 else sum(usage.tokens for _, usage in used)
+    parts.admit.settle(reservation, tokens, micros)
 
 
 def _beside(call: Call, attempt: Attempt, used: Usage, outcome: str) -> list[tuple[Attempt, Usage]]:

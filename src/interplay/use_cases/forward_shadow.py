@@ -16,16 +16,19 @@ from interplay.core.failures import Failure, StepFailure
 from interplay.core.models.call_plan import Try
 from interplay.core.models.comparison import Comparison, Side, same_answer, shortened
 from interplay.core.models.health import OK
+from interplay.core.models.pricing import cost
 from interplay.core.models.refusals import refusal
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord
 from interplay.core.models.wire import BYTES_A_TOKEN, answered, spliced, written
+from interplay.core.tenancy.limits import micros_of
 from interplay.ports.comparison_store import ComparisonStore
 from interplay.ports.upstream import Outgoing
 from interplay.use_cases.forward_attempt import Attempt
 
 if TYPE_CHECKING:
+    from interplay.use_cases.admit_call import Reservation
     from interplay.use_cases.forward_call import Call
     from interplay.use_cases.forward_parts import ForwardParts
 
@@ -46,10 +49,11 @@ class Shadows:
         if policy is None or live is None or live.name == attempt.live.name or parts.draw() >= policy.share:
             return
         roomy = self._running < _MOST and not live.full and live.available(parts.clock.monotonic())
-        if roomy and live.connection.kind in parts.forwarded:
-            self._running += 1
-            shadowed = Shadowed(call, attempt, parts.clock.monotonic() - attempt.started)
-            parts.spawn(self._run(parts, Try(live, model), shadowed), self._ended)
+        if not roomy or live.connection.kind not in parts.forwarded:
+            return
+        self._running += 1
+        shadowed = Shadowed(call, attempt, parts.clock.monotonic() - attempt.started)
+        parts.spawn(self._run(parts, Try(live, model), shadowed), self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running -= 1
@@ -58,6 +62,12 @@ class Shadows:
 
     async def _run(self, parts: ForwardParts, step: Try, shadowed: Shadowed) -> None:
         clock, live = parts.clock, step.live
+        reservation = await _reserved(parts, step, shadowed)
+        if reservation is None:
+            return
+        if live.full or not live.available(clock.monotonic()):
+            parts.admit.release(reservation)
+            return
         began = clock.monotonic()
         live.begin(began)
         failure: Failure | None = None
@@ -73,7 +83,12 @@ class Shadows:
         found = answered(body)
         usage = found.counted() if found is not None else None
         if failure is None:
-            _record(parts, step, shadowed, (usage, body), seconds)
+            used = _record(parts, step, shadowed, (usage, body), seconds)
+            parts.admit.settle(reservation, used.tokens, None if used.usd is None else micros_of(used.usd))
+        elif failure.code == "timeout":
+            parts.admit.settle(reservation, None, None)  # the estimate stands: it may be made all the same
+        else:
+            parts.admit.release(reservation)
         mine, other = told(shadowed.body), told(body)
         given = Side(shadowed.deployment, shadowed.seconds, shortened(mine))
         shadow = Side(live.name, seconds, None if failure else shortened(other), failure)
@@ -102,6 +117,16 @@ class Shadowed:
         self.seconds = seconds
 
 
+async def _reserved(parts: ForwardParts, step: Try, shadowed: Shadowed) -> Reservation | None:
+    """It is paid for like any other call. None: limits have no room for it."""
+    caller, asked = shadowed.caller, shadowed.asked
+    micros = parts.estimate(caller, step, asked)
+    try:
+        return await parts.admit.reserve_slowly(caller, step.live.meters, asked.tokens, micros)
+    except InterplayError:
+        return None
+
+
 async def _asked_again(parts: ForwardParts, step: Try, shadowed: Shadowed) -> bytes:
     project = shadowed.caller.project_id
     target = parts.upstream.target(project, step.live.connection)
@@ -118,16 +143,18 @@ async def _asked_again(parts: ForwardParts, step: Try, shadowed: Shadowed) -> by
 
 def _record(
     parts: ForwardParts, step: Try, shadowed: Shadowed, told: tuple[Usage | None, bytes], seconds: float
-) -> None:
+) -> Usage:
     """`told`: what it used, as far as it said, and the answer."""
     deployment, caller = step.live.deployment, shadowed.caller
     usage, body = told
     estimated = usage is None
     if usage is None:
         usage = Usage(shadowed.asked.size // BYTES_A_TOKEN, written(body) // BYTES_A_TOKEN, 0, 1)
+    usage = msgspec.structs.replace(usage, usd=cost(usage, parts.price(caller, step.model.name, deployment)))
     name = f"{deployment.connection}/{deployment.model}"
     place = (parts.next_id(), parts.clock.now(), caller.project_id, caller.key_id, shadowed.asked.model, name)
     parts.record(UsageRecord(*place, outcome="shadow", usage=usage, seconds=seconds, estimated=estimated))
+    return usage
 
 
 def told(body: bytes) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Sequence, Set
+from struct import pack
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +32,8 @@ _READ: Final = _CHAT | {
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop",
     "response_format", "metadata", "store",
 }  # fmt: skip
+_EMBED: Final = frozenset({"model", "input", "encoding_format", "user"})
+_RERANK: Final = frozenset({"model", "query", "documents", "top_n"})
 
 
 class TaskSending(Sending):
@@ -47,25 +51,27 @@ class TaskSending(Sending):
 
 async def answer_typed(parts: ForwardParts, project_id: int, attempt: Attempt, step: Try, asked: Asked) -> None:
     """The attempt hears the answer as if an upstream had sent it."""
+    drop = step.model.policy.drop_unsupported
     try:
         provider = await parts.provider_of(project_id, attempt.live.connection)
         if "messages" in asked.fields:
-            request = chat_request(asked, drop=step.model.policy.drop_unsupported)
-            await _chat(provider, attempt, asked, request)
+            await _chat(provider, attempt, asked, chat_request(asked, drop=drop), step.model.policy.timeouts.idle)
         elif "query" in asked.fields:
-            await _rerank(provider, attempt, asked)
+            await _rerank(provider, attempt, asked, drop=drop)
         else:
-            await _embed(provider, attempt, asked)
+            await _embed(provider, attempt, asked, drop=drop)
     except StepFailure as failed:
         attempt.fail(failed.failure)
     except NotFound as missing:  # the secret of the connection
         attempt.fail(Failure("unauthorized", missing.detail, missing.where, missing.advice))
 
 
-async def _chat(provider: ModelProvider, attempt: Attempt, asked: Asked, request: ChatRequest) -> None:
+async def _chat(
+    provider: ModelProvider, attempt: Attempt, asked: Asked, request: ChatRequest, idle: float | None
+) -> None:
     deployment = attempt.live.deployment
     if not asked.stream:
-        answer = await provider.chat(deployment, request)
+        answer = await provider.chat(deployment, request, idle=idle)
         _whole(attempt, _completion(asked.model, answer))
         return
 
@@ -78,7 +84,7 @@ async def _chat(provider: ModelProvider, attempt: Attempt, asked: Asked, request
         begin()
         attempt.data(_piece(asked.model, delta))
 
-    answer = await provider.chat(deployment, request, on_delta=heard)
+    answer = await provider.chat(deployment, request, on_delta=heard, idle=idle)
     begin()
     attempt.data(_chunk(asked.model, {}, answer.finish))
     attempt.data(b"data: %s\n\n" % _ENCODE({**_frame(asked.model), "choices": [], "usage": _usage(answer.usage)}))
@@ -105,30 +111,42 @@ def _tool(piece: ToolPiece) -> dict[str, Any]:
     return {"index": piece.index, "id": piece.id, "type": "function", "function": {"name": piece.name, **function}}
 
 
-async def _embed(provider: ModelProvider, attempt: Attempt, asked: Asked) -> None:
+async def _embed(provider: ModelProvider, attempt: Attempt, asked: Asked, *, drop: bool) -> None:
+    _refuse_unknown(asked, _EMBED, drop=drop)
+    packed = asked.value("encoding_format")
+    if packed not in (None, "float", "base64"):
+        raise StepFailure("bad_request", "`encoding_format` must be float or base64.", where="encoding_format")
     given = asked.value("input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise StepFailure("bad_request", "`input` must be a text or a list of texts.", where="input")
     answer: EmbedAnswer = await provider.embed(attempt.live.deployment, texts)
-    rows = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(answer.vectors)]
+    vectors = [_packed(vector) for vector in answer.vectors] if packed == "base64" else answer.vectors
+    rows = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
     _whole(attempt, {"object": "list", "data": rows, "model": asked.model, "usage": _usage(answer.usage)})
 
 
-async def _rerank(provider: ModelProvider, attempt: Attempt, asked: Asked) -> None:
+def _packed(vector: Sequence[float]) -> str:
+    """As OpenAI packs numbers: little-endian floats of four bytes, in base64."""
+    return b64encode(pack(f"<{len(vector)}f", *vector)).decode()
+
+
+async def _rerank(provider: ModelProvider, attempt: Attempt, asked: Asked, *, drop: bool) -> None:
+    _refuse_unknown(asked, _RERANK, drop=drop)
     documents = asked.value("documents")
     if not isinstance(documents, list):
         raise StepFailure("bad_request", "`documents` must be a list of texts.", where="documents")
     texts = [str(one.get("text", "")) if isinstance(one, dict) else str(one) for one in documents]
     keep = asked.value("top_n")
+    if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
+        raise StepFailure("bad_request", "`top_n` must be a whole number above 0.", where="top_n")
     answer: RerankAnswer = await provider.rerank(attempt.live.deployment, str(asked.value("query")), texts, keep)
     rows = [{"index": i, "relevance_score": s} for i, s in zip(answer.order, answer.scores, strict=True)]
     _whole(attempt, {"model": asked.model, "results": rows, "usage": _usage(answer.usage)})
 
 
-def chat_request(asked: Asked, *, drop: bool = False) -> ChatRequest:
-    """Raises StepFailure (`bad_request`) that names a field which cannot be passed on."""
-    unknown = sorted(name for name in asked.fields.keys() - _READ if name != "n" or asked.value("n") != 1)
+def _refuse_unknown(asked: Asked, read: Set[str], *, drop: bool) -> None:
+    unknown = sorted(asked.fields.keys() - read)
     if unknown and not drop:
         raise StepFailure(
             "bad_request",
@@ -136,6 +154,11 @@ def chat_request(asked: Asked, *, drop: bool = False) -> ChatRequest:
             where=unknown[0],
             advice="Leave it out, or set `drop_unsupported` in the model's policy.",
         )
+
+
+def chat_request(asked: Asked, *, drop: bool = False) -> ChatRequest:
+    """Raises StepFailure (`bad_request`) that names a field which cannot be passed on."""
+    _refuse_unknown(asked, _READ if asked.value("n") != 1 else _READ | {"n"}, drop=drop)
     stop = asked.value("stop")
     wanted = asked.value("response_format")
     wanted = wanted if isinstance(wanted, dict) else {}

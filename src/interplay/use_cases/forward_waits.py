@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from interplay.core.failures import Failure
-from interplay.core.models.call_plan import Try
-from interplay.use_cases.forward_attempt import Attempt, StreamAttempt
+from interplay.core.models.call_plan import LONGEST, Try
+from interplay.use_cases.forward_attempt import Attempt
 
 if TYPE_CHECKING:
     from interplay.use_cases.forward_call import Call
@@ -20,6 +20,9 @@ def wait_for_room(call: Call, step: Try) -> None:
         full = f"{live.name} has no room: {live.inflight} calls are under way and {live.waiting} wait."
         call.failed_to(Failure("rate_limited", full, retry_after=1.0, advice="Come back in a second."))
         return
+
+    if call.deadline is None:
+        arm_total(call, LONGEST)
 
     def wake() -> None:
         call.waiting = None
@@ -50,7 +53,7 @@ def arm_attempt(call: Call, attempt: Attempt, step: Try) -> None:
     """The times that the pool does not know: until the first token, and until a second call."""
     policy, loop = step.model.policy, None
     first = policy.timeouts.first_token
-    if first is not None and isinstance(attempt, StreamAttempt):
+    if first is not None:  # one that is not streamed begins when it is whole
         loop = asyncio.get_running_loop()
         call.first_token = loop.call_later(first, _no_token, call, attempt, first)
     if policy.hedge is not None and call.plan is not None and not call.paused:
@@ -75,7 +78,7 @@ def _second(call: Call) -> None:
         return
     step = call.plan.hedge(call.now())
     if step is not None:
-        call.go(step)
+        call.spawn(call.go_second(step, call.plan))
 
 
 def _no_token(call: Call, attempt: Attempt, limit: float) -> None:

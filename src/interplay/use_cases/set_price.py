@@ -53,11 +53,21 @@ class SetPrice:
 
 
 def price_of(book: PriceBook, registry: Registry, called: tuple[int, str, str], at: float) -> Price | None:
-    """What applied then. `called`: project, alias, and deployment as `connection/model`."""
+    """What applied then. `called`: project, the alias that was asked for, and deployment as `connection/model`.
+
+    One that the alias has not answered in its place: the price is that of a fallback which has it.
+    """
     project_id, alias, upstream = called
-    booked = book.price(project_id, alias, upstream, at)
+    booked = book.at(project_id, upstream, at)
     if booked is not None:
         return booked
-    model = registry.models.get(alias)
-    found = [d.price for d in model.deployments if f"{d.connection}/{d.model}" == upstream] if model else []
-    return found[0] if found else None
+    having = {
+        name: [d.price for d in model.deployments if f"{d.connection}/{d.model}" == upstream]
+        for name, model in registry.models.items()
+    }
+    names = [alias] if having.get(alias) or not any(having.values()) else sorted(n for n in having if having[n])
+    for name in names:
+        price = book.at(project_id, name, at) or next(iter(having.get(name, ())), None)
+        if price is not None:
+            return price
+    return None

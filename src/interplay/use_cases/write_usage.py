@@ -42,6 +42,7 @@ class UsageWriter:
         self._some = asyncio.Event()
         self._many = asyncio.Event()
         self._retry_at = 0.0
+        self._writing = asyncio.Lock()
         self._spilled = True  # perhaps: what an earlier process left
         self.lost = 0
         self.written = 0
@@ -91,16 +92,17 @@ class UsageWriter:
             await self._bring_back()
 
     async def flush(self) -> None:
-        """Writes what waits, or sets it aside."""
-        self._some.clear()
-        self._many.clear()
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            try:
-                await self._keep(batch)
-            except asyncio.CancelledError:
-                self._queue.extendleft(reversed(batch))  # perhaps written already: its ids say so
-                raise
+        """Writes what waits, or sets it aside; what another one is writing is written too when it returns."""
+        async with self._writing:
+            self._some.clear()
+            self._many.clear()
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+                try:
+                    await self._keep(batch)
+                except asyncio.CancelledError:
+                    self._queue.extendleft(reversed(batch))  # perhaps written already: its ids say so
+                    raise
 
     async def _keep(self, batch: list[UsageRecord]) -> None:
         if self._clock.monotonic() >= self._retry_at and await self._write(self._process_id, batch):

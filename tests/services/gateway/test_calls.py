@@ -54,6 +54,22 @@ class TestChat:
         assert sum(spent[name] for name in parts) <= spent["total"] + 0.01
         assert abs(spent["upstream"] + spent["overhead"] - spent["total"]) < 0.01
 
+    @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    async def test_a_stream_in_any_form_of_its_events_is_translated(
+        self, http: httpx.AsyncClient, provider: ProviderServer, path: str, end: str
+    ) -> None:
+        first = 'data: {"choices":[{"index":0,"delta":{"content":"four"},"finish_reason":null}]}'
+        last = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+        events = [f"event: message{end}id: 1{end}{first}", f": alive{end}{last}", "data: [DONE]"]
+        raw = "".join(event + end * 2 for event in events)
+        provider.play({"raw": raw, "headers": {"content-type": "text/event-stream"}})
+        messages = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+        said = {"input": "x"} if "responses" in path else messages
+        answer = await http.post(path, json={"model": "gpt", "stream": True, **said})
+        assert "four" in answer.text
+        assert "message_stop" in answer.text or "response.completed" in answer.text
+
     async def test_a_call_that_was_made_again_tells_the_first_one_apart(
         self, http: httpx.AsyncClient, provider: ProviderServer
     ) -> None:

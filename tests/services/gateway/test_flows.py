@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from interplay.client import AsyncClient
+from interplay.core.models.registry import Deployment, Model, Price
 from interplay.services.all_in_one.machine import Machine
 from tests.provider_server import ProviderServer
 
@@ -210,6 +212,21 @@ class TestAFlowThatCannotAnswer:
         async with await with_key(scopes=["flows:call"], limits={"requests": 1}) as limited:
             assert (await limited.post(CHAT, json=asking("flow/count"))).status_code == 200
             assert (await limited.post(CHAT, json=asking("flow/count"))).status_code == 429
+
+    @pytest.mark.parametrize("bound", [{"limits": {"tokens": 10}}, {"budgets": [{"usd": 0.000_02, "period": "day"}]}])
+    async def test_counts_what_its_run_used_on_the_limits_of_its_key(
+        self, machine: Machine, http: httpx.AsyncClient, bound: dict[str, Any]
+    ) -> None:
+        await published(machine, ASK)
+        priced = Deployment("one", "up-one", Price(1.0, 1.0))
+        await machine.platform.models.put_model(1, Model("gpt", "chat", (priced,)))
+        made = await http.post("/api/v1/keys", json={"name": f"flows-{uuid4()}", "scopes": ["flows:call"], **bound})
+        assert made.status_code == 201, made.text
+        await machine.platform.tenancy.snapshots.refresh()
+        headers = {"Authorization": f"Bearer {made.json()['secret']}"}
+        told = [(await http.post(CHAT, json=asking("flow/ask"), headers=headers)).status_code for _ in range(6)]
+        assert told[0] == 200
+        assert {429, 402} & set(told[1:]), "12 tokens a run, which is more than there are after two"
 
 
 class TestARunBehindAnAnswer:

@@ -177,6 +177,13 @@ class TestFailures:
         assert answer.headers["x-interplay-model"] == "two/up-two"
         assert answer.text.endswith("data: [DONE]\n\n")
 
+    async def test_an_answer_that_is_not_streamed_begins_when_it_is_whole(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(timeouts=Timeouts(first_token=0.2)))
+        provider.play({"delay": 3.0})
+        assert (await http.post(CHAT, json=say())).headers["x-interplay-model"] == "two/up-two"
+
     async def test_a_stream_that_goes_silent_says_so(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
     ) -> None:
@@ -194,6 +201,30 @@ class TestFailures:
         answer = await http.post(CHAT, json=say(stream=True))
         assert '"interplay":{"rescue":"restart","deployment":"two/up-two"}' in answer.text
         assert answer.text.endswith("data: [DONE]\n\n")
+
+    async def test_or_another_goes_on_behind_what_was_heard(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(rescue="continue"))
+        provider.play({"fault": "cut"})
+        other.play({"text": " three four"})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert '"interplay":{"rescue":"continue","deployment":"two/up-two"}' in answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+        heard = say()["messages"]
+        assert provider.ledger[0]["body"]["messages"] == heard
+        assert other.ledger[0]["body"]["messages"] == [*heard, {"role": "assistant", "content": "one two"}]
+
+    async def test_calls_of_tools_are_begun_again_all_the_same(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(rescue="continue"))
+        call = '{"index":0,"id":"c","type":"function","function":{"name":"look","arguments":""}}'
+        raw = 'data: {"choices":[{"index":0,"delta":{"tool_calls":[' + call + "]}}]}\n\n"
+        provider.play({"raw": raw, "headers": {"content-type": "text/event-stream"}})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert '"rescue":"restart"' in answer.text
+        assert other.ledger[0]["body"]["messages"] == say()["messages"]
 
 
 class TestHedging:
@@ -230,6 +261,40 @@ class TestHedging:
         headers = await key(machine)
         await http.post(CHAT, json=say(), headers=headers)
         assert [(r.outcome, r.attempts) for r in await records(machine, headers)] == [("ok", 2)]
+
+    async def test_a_call_that_failed_is_not_doubled_while_its_retry_waits(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        policy = Policy(hedge=Hedge(share=1.0, after=0.1), retries=Retries(max=1, backoff=0.01, max_backoff=5.0))
+        await put_policy(machine, "p", policy, "one")
+        provider.play({"status": 503, "headers": {"retry-after": "1"}}, {})
+        assert (await http.post(CHAT, json=say())).status_code == 200
+        first, second = provider.ledger
+        assert second["at"] - first["at"] >= 1.0, "as long as the upstream asked for"
+
+    async def test_the_second_call_counts_on_the_limits_of_its_deployment(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        one = Deployment("one", "up-one", limits=Limits(requests=1))
+        alias = f"hedged-{next(_NUMBERS)}"
+        model = Model(alias, "chat", (one,), policy=Policy(hedge=Hedge(share=1.0, after=0.05)))
+        await machine.platform.models.put_model(1, model)
+        await machine.platform.tenancy.snapshots.refresh()
+        provider.play({"delay": 0.5})
+        assert (await http.post(CHAT, json=say(alias))).status_code == 200
+        assert len(provider.ledger) == 1
+
+    async def test_both_calls_are_settled_on_the_limits(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(hedge=Hedge(share=1.0, after=0.1)))
+        provider.play({"delay": 3.0})
+        headers = await key(machine, limits=Limits(tokens=100_000, concurrency=5))
+        await http.post(CHAT, json=say(), headers=headers)
+        answer = await http.post(CHAT, json={**say("alone"), "max_tokens": 0}, headers=headers)
+        used = sum(record.usage.tokens for record in await records(machine, headers))
+        left = int(answer.headers["x-ratelimit-remaining-tokens"])
+        assert 100_000 - left - used < 40, "no more than the estimate of the call that says so"
 
 
 class TestRoom:
@@ -375,6 +440,24 @@ class TestShadows:
         assert kept.shadow.answer["text"] == "something else"
         assert kept.given.answer["text"] == "one two three four five"
         assert not kept.same
+
+    async def test_it_is_paid_for_and_counts_on_limits(
+        self, machine: Machine, http: httpx.AsyncClient, other: ProviderServer
+    ) -> None:
+        policy = Policy(shadow=Shadow("two/up-two", 1.0))
+        aside = Deployment("two", "up-two", Price(100.0, 1000.0), weight=0.0, limits=Limits(requests=1))
+        alias = f"shadowed-{next(_NUMBERS)}"
+        ways = (Deployment("one", "up-one"), aside)
+        await machine.platform.models.put_model(1, Model(alias, "chat", ways, policy=policy))
+        await machine.platform.tenancy.snapshots.refresh()
+        headers = await key(machine)
+        for _ in range(3):
+            assert (await http.post(CHAT, json=say(alias), headers=headers)).status_code == 200
+            await machine.gateway.settled()
+        shadows = [record for record in await records(machine, headers) if record.outcome == "shadow"]
+        assert len(shadows) == len(other.ledger)
+        assert all(record.usage.usd == pytest.approx((7 * 100 + 5 * 1000) / 1e6) for record in shadows)
+        assert 1 <= len(other.ledger) <= 2, "one a minute; the minute may turn"
 
     async def test_one_whose_secret_is_missing_takes_no_place(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer

@@ -5,7 +5,9 @@ The provider here is the one that flows use, so both ways meet the same scripted
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,8 +79,29 @@ class TestATypedModel:
         answer = (await http.post("/v1/rerank", json=body)).json()
         assert answer["results"][0]["index"] == 1
 
+    async def test_embeds_in_base64(self, http: httpx.AsyncClient) -> None:
+        body = {"model": "vectors", "input": "abc", "encoding_format": "base64"}
+        answer = (await http.post("/v1/embeddings", json=body)).json()
+        assert struct.unpack("<2f", base64.b64decode(answer["data"][0]["embedding"])) == (3.0, 1.0)
+
 
 class TestAFieldThatItsProviderDoesNotKnow:
+    @pytest.mark.parametrize(
+        ("path", "body", "field"),
+        [
+            ("/v1/embeddings", {"model": "vectors", "input": "x", "dimensions": 2}, "dimensions"),
+            ("/v1/embeddings", {"model": "vectors", "input": "x", "encoding_format": "hex"}, "encoding_format"),
+            ("/v1/rerank", {"model": "ranks", "query": "x", "documents": ["x"], "rank_fields": ["x"]}, "rank_fields"),
+            ("/v1/rerank", {"model": "ranks", "query": "x", "documents": ["x"], "top_n": "two"}, "top_n"),
+        ],
+    )
+    async def test_is_named_everywhere(
+        self, http: httpx.AsyncClient, provider: ProviderServer, path: str, body: dict[str, Any], field: str
+    ) -> None:
+        answer = await http.post(path, json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
+        assert not provider.calls()
+
     async def test_is_named(self, http: httpx.AsyncClient, provider: ProviderServer) -> None:
         answer = await http.post(CHAT, json={**SAY, "logit_bias": {}})
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "logit_bias")

@@ -108,6 +108,14 @@ class TestRequests:
         with contextlib.suppress(InvalidInput):
             assert peek(body).model
 
+    def test_a_picture_within_counts_as_one_and_not_as_words(self) -> None:
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+        said = [{"type": "text", "text": "What is this?"}, picture]
+        body = json.dumps({"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": said}]}).encode()
+        assert 1_600 < peek(body).tokens < 1_800
+        text = json.dumps({"model": "m", "max_tokens": 50, "messages": [{"content": "A" * 400_000}]}).encode()
+        assert peek(text).tokens > 100_000
+
 
 class TestAnswers:
     def test_usage_with_its_details(self) -> None:

@@ -149,6 +149,18 @@ class TestSetPrice:
         (total,) = await usage.sums(UsageQuery(1))
         assert (total.usage.usd, total.unpriced) == (9.0, 2)
 
+    async def test_what_a_fallback_answered_keeps_the_price_of_that(
+        self, priced: tuple[SetPrice, MemoryUsageStore]
+    ) -> None:
+        prices, usage = priced
+        record = UsageRecord(
+            derived_uuid("x"), 9.0, 1, None, "large", "here/m", usage=Usage(1_000_000, calls=1, usd=1.0)
+        )
+        await usage.write(derived_uuid("another"), [record])
+        await prices.put(PricePoint(1, "large", 0.0, Price(50.0, 50.0)))
+        (kept,) = [record for record in await usage.latest(1, 10) if record.alias == "large"]
+        assert kept.usage.usd == 1.0
+
     async def test_taking_it_out_leaves_what_the_deployment_says(
         self, priced: tuple[SetPrice, MemoryUsageStore]
     ) -> None:

@@ -148,6 +148,12 @@ class CallPlan:
         made.hedge = True
         return made
 
+    def withdraw(self) -> None:
+        """The second call that was just handed out is not made."""
+        self.model.hedging.credit += 1.0
+        self.attempts -= 1
+        self._tried.pop()
+
     # ------------------------------------------------------------------ after a failure
 
     def _elsewhere(self, failure: Failure, now: float) -> LiveDeployment | None:

@@ -48,15 +48,17 @@ class StreamScan:
     """`feed` gives what may be passed on now. `keep_usage`: its caller asked for the event that counts.
 
     `began`: content was passed on. `finish`: the reason the answer gave for its end. `done`: `[DONE]` came.
+    `text`: what was said so far, where `keep_text`; None: also something that is no text, or by several.
     `broken`: why nothing more is to be expected of it, where the stream itself shows that.
     """
 
     __slots__ = (
         "_choices", "_ended", "_held", "_held_bytes", "_keep_usage", "_rest",
-        "began", "broken", "characters", "done", "finish", "usage",
+        "_said", "began", "broken", "characters", "done", "finish", "usage",
     )  # fmt: skip
 
-    def __init__(self, *, keep_usage: bool = True) -> None:
+    def __init__(self, *, keep_usage: bool = True, keep_text: bool = False) -> None:
+        self._said: list[Any] | None = [] if keep_text else None
         self._keep_usage = keep_usage
         self._rest = b""
         self._held: list[bytes] = []
@@ -69,6 +71,13 @@ class StreamScan:
         self.done = False
         self.finish: str | None = None
         self.usage: Usage | None = None
+
+    @property
+    def text(self) -> str | None:
+        said = self._said
+        if said is None or self._choices > 1 or not all(isinstance(part, str) for part in said):
+            return None
+        return "".join(said)
 
     @property
     def whole(self) -> bool:
@@ -126,10 +135,9 @@ class StreamScan:
             return False
         if event.startswith(b"data: {") and event.count(b"\n") == 2 and b"\r" not in event:
             return self._look(event[6:-2])
-        lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
-        if not lines:
+        data = data_of(event)
+        if data is None:
             return True
-        data = b"\n".join(lines)
         if data.strip() == b"[DONE]":
             self.done = True
             return True
@@ -165,6 +173,8 @@ class StreamScan:
             self._ended.add(index)
             self.began = True
         if delta is not None:
+            if self._said is not None:
+                self._said += [part for part in (delta.content, *_others(delta)) if part]
             text = delta.content or delta.reasoning_content or delta.refusal or text
             if delta.tool_calls is not NOTHING and is_there(delta.tool_calls):
                 self.characters += len(bytes(delta.tool_calls))
@@ -174,6 +184,27 @@ class StreamScan:
         if text:
             self.characters += length_of(text)
             self.began = True
+
+
+def _others(delta: _Delta) -> list[msgspec.Raw]:
+    return [raw for raw in (delta.tool_calls, delta.function_call, delta.audio) if is_there(raw)]
+
+
+def events_of(data: bytes) -> list[bytes]:
+    """Whole events, as they are passed on, one by one."""
+    found, begin = [], 0
+    for end in _END.finditer(data):
+        found.append(data[begin : end.start()])
+        begin = end.end()
+    if data[begin:].strip():
+        found.append(data[begin:])
+    return found
+
+
+def data_of(event: bytes) -> bytes | None:
+    """What an event carries, whatever stands beside it (`event:`, `id:`, comments); None: nothing."""
+    lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
 
 
 def _said(raw: msgspec.Raw) -> str:

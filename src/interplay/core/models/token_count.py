@@ -7,10 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from interplay.core.models.wire import BYTES_A_TOKEN
+from interplay.core.models.wire import BYTES_A_TOKEN, PICTURE_TOKENS
 
 _A_MESSAGE: Final = 4  # tokens around each: whose it is, and where it ends
-_A_PICTURE: Final = 1_600  # tokens of a large one
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
@@ -31,4 +30,4 @@ def _content(content: Any) -> int:
         return -(-len(content.encode("utf-8", "replace")) // BYTES_A_TOKEN)
     if not isinstance(content, list):
         return 0
-    return sum(_A_PICTURE if part.get("type") == "image_url" else _content(part.get("text")) for part in content)
+    return sum(PICTURE_TOKENS if part.get("type") == "image_url" else _content(part.get("text")) for part in content)

@@ -6,6 +6,7 @@ for `"model"` instead would be slower, and wrong for keys that are escaped or st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from interplay.core.failures import Failure
 from interplay.core.models.usage import MOST_TOKENS, Usage
 
 BYTES_A_TOKEN: Final = 4
+PICTURE_TOKENS: Final = 1_600  # about what a large picture takes: Anthropic's (width x height) / 750 at its most
+_LARGE: Final = 8_192  # bytes of a body that may have a picture worth looking for
+_DATA: Final = re.compile(rb'"data:[a-z]+/[^",]*;base64,[^"]*"')
 DONE: Final = b"data: [DONE]\n\n"
 NOTHING: Final = msgspec.Raw(b"")  # a field that is absent: msgspec knows no union with Raw
 _ANSWER_TOKENS: Final = 256  # reserved for an answer whose length nobody bounds
@@ -37,7 +41,8 @@ def is_there(raw: msgspec.Raw) -> bool:
 
 
 class Asked:
-    """A request, its top level taken apart. `wants_usage`: its stream ends with an event of its usage."""
+    """A request, its top level taken apart. `size`: its bytes, pictures by what they mean. `wants_usage`: its stream
+    ends with an event of its usage."""
 
     __slots__ = ("answers", "fields", "max_tokens", "model", "size", "stream", "wants_usage")
 
@@ -91,7 +96,14 @@ def peek(body: bytes, model: str | None = None) -> Asked:
         raise InvalidInput(f"The body is not JSON: {_placed(str(wrong), body)}.", where="body") from None
     if model is not None:
         fields["model"] = raw_of(model)
-    return Asked(fields, len(body))
+    size = len(body)
+    return Asked(fields, size if size < _LARGE or b'"data:' not in body else _size_of_texts(body))
+
+
+def _size_of_texts(body: bytes) -> int:
+    """Pictures and sounds within are bytes, not words: each counts what one usually takes."""
+    within = [len(found.group()) for found in _DATA.finditer(body)]
+    return len(body) - sum(within) + len(within) * PICTURE_TOKENS * BYTES_A_TOKEN
 
 
 def taken_apart(body: bytes) -> dict[str, Any]:
@@ -118,6 +130,14 @@ def spliced(asked: Asked, model: msgspec.Raw, defaults: Mapping[str, msgspec.Raw
     if usage and asked.stream and not asked.wants_usage:
         fields["stream_options"] = _with_usage(asked.fields.get("stream_options"))
     return _ENCODE(fields)
+
+
+def continued(asked: Asked, text: str) -> Asked:
+    """The same question with the beginning of its answer behind it, for a model to go on from there."""
+    before = bytes(asked.fields["messages"]).rstrip()[:-1].rstrip()
+    message = _ENCODE({"role": "assistant", "content": text})
+    messages = msgspec.Raw(b"%s%s%s]" % (before, b"" if before.endswith(b"[") else b",", message))
+    return Asked({**asked.fields, "messages": messages}, asked.size + len(message))
 
 
 def raw_of(value: Any) -> msgspec.Raw:

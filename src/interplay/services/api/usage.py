@@ -34,8 +34,8 @@ async def get_usage(
 ) -> dict[str, Any]:
     """Sums by `project`, `key`, `model`, `deployment`, `flow` and `day` (UTC), any of them; days are included.
 
-    `usd` adds up what has a known price; `unpriced` says how many calls are not in it, `estimated` of how many the
-    upstream did not say what they used. `everywhere`: of all projects,
+    `usd` adds up what has a known price, and is null where nothing has; `unpriced` says how many calls are not in it,
+    `estimated` of how many the upstream did not say what they used. `everywhere`: of all projects,
     for whoever sees them.
     """
     if everywhere and use.caller is not None:
@@ -66,7 +66,7 @@ def _shown(entry: Any) -> dict[str, Any]:
         "reasoning_tokens": counts.reasoning_tokens,
         "image_tokens": counts.image_tokens,
         "audio_tokens": counts.audio_tokens,
-        "usd": counts.usd,
+        "usd": counts.usd if entry.unpriced < entry.calls or not entry.calls else None,
         "unpriced": entry.unpriced,
         "estimated": entry.estimated,
         "seconds": entry.seconds,

@@ -15,6 +15,7 @@ from interplay.core.errors import InterplayError, InvalidInput
 from interplay.core.failures import Failure
 from interplay.core.models.messages_api import MessageEvents, chat_of_messages, message_of_chat, messages_error
 from interplay.core.models.responses_api import ResponseEvents, chat_of_response, response_of_chat
+from interplay.core.models.stream_scan import data_of, events_of
 from interplay.core.models.wire import error_in, peek, taken_apart
 from interplay.services.gateway.answers import Pair
 from interplay.services.gateway.asgi import AsgiFace, Receive, Scope, Send, answer, forward, read_body
@@ -82,14 +83,11 @@ class TranslatingFace(AsgiFace):
 
     def data(self, data: bytes) -> None:
         out = b""
-        for event in data.split(b"\n\n"):
-            kind, _, said = event.partition(b":")
-            said = said.strip()
-            if not event.strip():
-                continue
-            if kind != b"data":
-                out += self._events.alive() if not kind else b""
-            elif said == b"[DONE]":
+        for event in events_of(data):
+            said = data_of(event)
+            if said is None:
+                out += self._events.alive()
+            elif said.strip() == b"[DONE]":
                 out += self._events.end()
             else:
                 out += self._translated(said)
