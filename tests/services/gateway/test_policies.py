@@ -414,6 +414,8 @@ class TestCaching:
         assert (hit.cached, hit.usage.tokens, hit.attempts) == ("semantic", 0, 0)
         asked["messages"] = [{"role": "system", "content": "Be brief."}, *asked["messages"]]
         assert "x-interplay-cache" not in (await http.post(CHAT, json=asked)).headers, "it stands in another place"
+        far = say(**about) | {"messages": [{"role": "user", "content": "?"}]}
+        assert "x-interplay-cache" not in (await http.post(CHAT, json=far)).headers, "it means something else"
 
     async def test_an_embedding_that_fails_is_no_failure_of_the_call(
         self, machine: Machine, http: httpx.AsyncClient

@@ -101,6 +101,7 @@ class TestRetries:
         assert len(pauses) == 3
         for pause, most in zip(pauses, (1.0, 2.0, 4.0), strict=True):
             assert most / 2 <= pause <= most
+        assert len({pause / most for pause, most in zip(pauses, (1.0, 2.0, 4.0), strict=True)}) == 3, "by chance"
 
     def test_the_upstream_wish_is_honoured(self) -> None:
         wish = Failure("rate_limited", "later", retry_after=5.0)
@@ -164,6 +165,8 @@ class TestFallbacks:
 
     def test_one_of_another_task_or_that_is_gone_is_passed_over(self) -> None:
         models = [alias("a", fallbacks=Fallbacks(default=("gone", "alias"))), alias("x", name="elsewhere")]
+        assert play(models, ["unavailable"]).tried == tried("a")
+        models = [alias("a", fallbacks=Fallbacks(default=("vectors",))), alias("v", name="vectors", task="embed")]
         assert play(models, ["unavailable"]).tried == tried("a")
 
     def test_retries_come_before_fallbacks(self) -> None:

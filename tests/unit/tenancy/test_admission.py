@@ -27,6 +27,10 @@ class Store(MemoryAllowanceStore):
     away = False
     asked = 0
 
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.told = asyncio.Event()  # something was given back, or a debt told
+
     async def lease(self, process_id: UUID, wants: Sequence[Want]) -> list[Grant]:
         self.asked += 1
         if self.away:
@@ -37,6 +41,7 @@ class Store(MemoryAllowanceStore):
         if self.away:
             raise Unavailable("The database does not answer.")
         await super().give_back(process_id, returned)
+        self.told.set()
 
 
 class Gate:
@@ -344,3 +349,29 @@ async def filled(gate: Gate, caller: Caller) -> None:
     async with asyncio.timeout(5):
         while (kept := gate.admit.book.get(caller.meters[0], START)) is None or kept.left < 25:
             await asyncio.sleep(0.005)
+
+
+class TestSeveralProcesses:
+    async def test_a_debt_is_told_so_that_no_other_spends_it_again(self, store: Store, clock: ManualClock) -> None:
+        one, two = Gate(store, clock, 1), Gate(store, clock, 2)
+        budget = (Budget(1.0, "total"),)
+        mine, other = one.knows(budgets=budget), two.knows(budgets=budget)
+        one.admit.settle(await reserve(one, mine, micros=1), 0, 900_000)
+        store.told.clear()
+        running = asyncio.create_task(one.admit.run())
+        async with asyncio.timeout(10):
+            await store.told.wait()
+        running.cancel()
+        with pytest.raises(BudgetReached):
+            await reserve(two, other, micros=200_000)
+        assert await reserve(two, other, micros=50_000)
+
+    async def test_one_that_ends_leaves_its_share_to_the_others(self, store: Store, clock: ManualClock) -> None:
+        one, two = Gate(store, clock, 1), Gate(store, clock, 2)
+        limits = Limits(requests=1_000)
+        await reserve(one, one.knows(limits=limits))
+        await reserve(two, two.knows(limits=limits))
+        assert two.admit.book.processes == 2
+        await one.admit.close()
+        await admitted(two, two.callers[next(iter(two.callers))], 200)
+        assert two.admit.book.processes == 1
