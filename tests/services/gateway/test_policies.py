@@ -63,6 +63,13 @@ async def records(machine: Machine, headers: dict[str, str]) -> list[UsageRecord
 
 
 class TestFailures:
+    async def test_a_credential_that_the_upstream_refuses_is_not_the_callers(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(), "one")
+        provider.play({"status": 401})
+        assert (await http.post(CHAT, json=say())).status_code == 502
+
     async def test_a_rate_limit_goes_to_the_alias_that_the_policy_names(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
     ) -> None:
@@ -383,18 +390,62 @@ class TestCaching:
         await http.post(CHAT, json={**asked, "stream_options": {"include_usage": True}})
         assert len(provider.calls()) == 2, "it has an event more"
 
-    @pytest.mark.parametrize("script", [{"fault": "cut"}, {"finish": "length"}])
-    async def test_a_stream_that_broke_or_was_cut_off_is_not_kept(
-        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, script: dict[str, Any]
+    @pytest.mark.parametrize(
+        ("script", "stream"),
+        [
+            ({"fault": "cut"}, True),
+            ({"finish": "length"}, True),
+            ({"finish": "length"}, False),
+            ({"finish": "content_filter"}, False),
+        ],
+    )
+    async def test_one_that_broke_or_was_cut_off_is_not_kept(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, script: dict[str, Any], stream: bool
     ) -> None:
         await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
-        asked = say(seed=next(_NUMBERS), stream=True)
+        asked = say(seed=next(_NUMBERS), stream=stream)
         provider.play(script)
         await http.post(CHAT, json=asked)
         await machine.gateway.settled()
         again = await http.post(CHAT, json=asked)
         assert "x-interplay-cache" not in again.headers
         assert len(provider.calls()) == 2
+
+    async def test_an_answer_has_its_time(self, machine: Machine, http: httpx.AsyncClient) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(1.0)), "one")
+        asked = say(seed=next(_NUMBERS))
+        await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        async with asyncio.timeout(15):
+            while "x-interplay-cache" in (await http.post(CHAT, json=asked)).headers:
+                await asyncio.sleep(0.05)
+
+    async def test_it_is_that_of_the_deployments_that_there_are(
+        self, machine: Machine, http: httpx.AsyncClient
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "one")
+        asked = say(seed=next(_NUMBERS))
+        await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "two")
+        assert (await http.post(CHAT, json=asked)).headers["x-interplay-model"] == "two/up-two"
+
+    async def test_it_is_nothing_to_another_project(
+        self, machine: Machine, http: httpx.AsyncClient, other: ProviderServer
+    ) -> None:
+        await put_policy(machine, "p", Policy(cache=CachePolicy(60.0)), "two")
+        asked = say(seed=next(_NUMBERS))
+        await http.post(CHAT, json=asked)
+        await machine.gateway.settled()
+        made = (await http.post("/api/v1/projects", json={"name": f"other-{next(_NUMBERS)}"})).json()
+        models = machine.platform.models
+        await models.put_connection(made["project"], Connection("two", base_url=other.url))
+        both = Model("p", "chat", (Deployment("two", "up-two"),), policy=Policy(cache=CachePolicy(60.0)))
+        await models.put_model(made["project"], both)
+        headers = await key(machine, project_id=made["project"])
+        answer = await http.post(CHAT, json=asked, headers=headers)
+        assert answer.status_code == 200
+        assert "x-interplay-cache" not in answer.headers
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_a_question_that_means_the_same_is_answered_again_with_its_similarity(

@@ -7,7 +7,8 @@ from typing import Any
 
 from interplay.core.models.health import LiveDeployment
 from interplay.core.models.policy import Policy
-from interplay.core.models.registry import Connection, Deployment, Model, Task
+from interplay.core.models.registry import Connection, Deployment, Model
+from interplay.core.models.requests import Task
 from interplay.core.models.routing import LiveModel, live_model
 
 CONNECTIONS: Mapping[str, Connection] = {"c": Connection("c", base_url="http://127.0.0.1:9/v1")}
