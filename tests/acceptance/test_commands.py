@@ -103,6 +103,28 @@ class TestApply:
         assert interplay.json("run", "more", "-i", "x=1")["output"] == {"a": 2, "b": 10}
         assert "as it is" in interplay("apply", "--plan", "more.yaml")
 
+    def test_a_folder_is_planned_with_what_it_brings_and_applied_whole_or_not_at_all(
+        self, interplay: Commands, provider: ProviderServer
+    ) -> None:
+        folder = interplay.home / "whole"
+        folder.mkdir()
+        models = {"connections": {"new": {"base_url": provider.url}}}
+        models["models"] = {"brand-new": {"task": "chat", "connection": "new", "model": "m"}}
+        (folder / "interplay.yaml").write_text(json.dumps(models))
+        talk = "flow: new-talk\nsteps: {say: {chat: {model: brand-new, prompt: Hi}}}\noutput: $say.text\n"
+        (folder / "talk.yaml").write_text(talk)
+        outer = "flow: above\nsteps: {it: {flow: {name: new-talk}}}\noutput: $it\n"
+        (folder / "above.yaml").write_text(outer)
+        assert "would become" in interplay("apply", "--plan", "whole")
+        (folder / "talk.yaml").write_text(talk.replace("$say.text", "$sy.text"))
+        told = interplay("apply", "whole", code=1)
+        assert "nothing was applied" in told
+        assert "Did you mean" in told
+        assert "brand-new" not in interplay("models", "list")
+        (folder / "talk.yaml").write_text(talk)
+        assert "is now" in interplay("apply", "whole")
+        assert "brand-new" in interplay("models", "list")
+
     def test_what_is_wrong_is_shown_with_its_place(self, interplay: Commands) -> None:
         (interplay.home / "wrong.yaml").write_text(SUM.replace("$a.v", "$aa.v"))
         told = interplay("apply", "wrong.yaml", code=1)

@@ -15,8 +15,10 @@ from interplay.cli.output import ago, complain, console, print_json, print_table
 from interplay.cli.runs_commands import as_json
 from interplay.cli.target import all_of, with_client
 from interplay.client import ApiError, AsyncClient
+from interplay.contracts.http.answers import CheckResult
 from interplay.core.extensions import is_extensions
 from interplay.core.flows.compile import check_flow
+from interplay.core.flows.ir import flows_called
 from interplay.core.flows.problems import Problem, render
 from interplay.core.models.registry import Connection, Model, Registry
 from interplay.use_cases.register_models import LOCAL, read_registry
@@ -77,12 +79,23 @@ def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan
 
     async def work(client: AsyncClient) -> bool:
         said = Said(plan, as_json)
-        for path, text in registries:
-            await _apply_registry(client, path, text, said)
-        done = [await _apply_flow(client, file, channel, said) for file in flows]
+        there = await _there(client) if registries else {}
+        wanted = [_wanted(path, text, there) for path, text in registries]
+        models = {name: str(model.task) for registry in wanted for name, model in registry.models.items()}
+        coming = {flow.name: list(flow.inputs) for file in flows if (flow := file.parsed.flow) is not None}
+        checks = [await client.flows.check(file.text, file.files, str(file.path), models, coming) for file in flows]
+        right = [_told(file, checked, said) for file, checked in zip(flows, checks, strict=True)]
+        ok = all(right)  # after all were told
+        if ok:
+            for registry in wanted:
+                await _apply_registry(client, registry, there, said)
+            for file, checked in _called_first(list(zip(flows, checks, strict=True))):
+                await _apply_flow(client, file, str(checked["version"]), channel, said)
+        elif not plan:
+            complain("nothing was applied")
         if as_json:
-            print_json({"ok": all(done), "plan": plan, "items": said.items})
-        return all(done)
+            print_json({"ok": ok, "plan": plan, "items": said.items})
+        return ok
 
     ctx.exit(exit_codes.DONE if with_client(work) else exit_codes.FAILED)
 
@@ -101,16 +114,45 @@ class Said:
             console().print(f"{noun} {name}: {words}")
 
 
-async def _apply_registry(client: AsyncClient, path: Path, text: str, said: Said) -> None:
-    there: dict[str, dict[str, Any]] = {
+def _called_first(files: list[tuple[FlowFile, CheckResult]]) -> list[tuple[FlowFile, CheckResult]]:
+    """A flow behind those that its steps call."""
+    by_name = {file.name: (file, checked) for file, checked in files}
+    ordered: dict[str, tuple[FlowFile, CheckResult]] = {}
+    under_way: set[str] = set()
+
+    def add(name: str) -> None:
+        if name in ordered or name in under_way or name not in by_name:
+            return
+        under_way.add(name)
+        flow = by_name[name][0].parsed.flow
+        for called in sorted(flows_called(flow)) if flow is not None else ():
+            add(called)
+        ordered[name] = by_name[name]
+
+    for name in by_name:
+        add(name)
+    return list(ordered.values())
+
+
+async def _there(client: AsyncClient) -> dict[str, dict[str, Any]]:
+    return {
         "connection": {entry["name"]: entry async for entry in client.connections.each()},
         "model": {entry["name"]: entry async for entry in client.models.each()},
     }
+
+
+def _wanted(path: Path, text: str, there: dict[str, dict[str, Any]]) -> Registry:
+    """Raises InvalidModels: before anything is applied."""
     known = Registry(
         {name: Connection(name) for name in there["connection"]},
         {name: Model(name, entry["task"], ()) for name, entry in there["model"].items()},
     )
-    registry = read_registry(text, str(path), known)
+    return read_registry(text, str(path), known)
+
+
+async def _apply_registry(
+    client: AsyncClient, registry: Registry, there: dict[str, dict[str, Any]], said: Said
+) -> None:
     for noun, target, wanted in (
         ("connection", client.connections, registry.connections),
         ("model", client.models, registry.models),
@@ -124,14 +166,16 @@ async def _apply_registry(client: AsyncClient, path: Path, text: str, said: Said
                 await target.put(name, body)
 
 
-async def _apply_flow(client: AsyncClient, file: FlowFile, channel: str | None, said: Said) -> bool:
-    checked = await client.flows.check(file.text, file.files, str(file.path))
+def _told(file: FlowFile, checked: CheckResult, said: Said) -> bool:
     if not checked["ok"]:
         for problem in checked["problems"]:
-            complain(f"{problem['file']}:{problem['line']}:{problem['column']}: {problem['message']}")
+            advice = f" {problem['suggestion']}" if problem.get("suggestion") else ""
+            complain(f"{problem['file']}:{problem['line']}:{problem['column']}: {problem['message']}.{advice}")
         said.items.append({"noun": "flow", "name": file.name, "changed": False, "problems": checked["problems"]})
-        return False
-    version = str(checked["version"])
+    return bool(checked["ok"])
+
+
+async def _apply_flow(client: AsyncClient, file: FlowFile, version: str, channel: str | None, said: Said) -> None:
     try:
         latest = (await client.flows.get(file.name, version=version))["version"]
         pointed = (await client.flows.channels(file.name)).get(channel) if channel else version
@@ -141,14 +185,13 @@ async def _apply_flow(client: AsyncClient, file: FlowFile, channel: str | None, 
         latest, pointed = None, None
     if latest == version and pointed == version:
         said.say("flow", file.name, False, f"as it is ({version[:12]})", version=version)
-        return True
+        return
     words = f"{'would become' if said.plan else 'is now'} {version[:12]}{f' on {channel}' if channel else ''}"
     said.say("flow", file.name, True, words, version=version)
     if not said.plan:
         await client.flows.put(file.name, file.text, file.files, str(file.path))
         if channel is not None:
             await client.flows.set_channel(file.name, channel, version)
-    return True
 
 
 @click.group()

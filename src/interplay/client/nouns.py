@@ -61,11 +61,19 @@ _PATIENCE = 60.0  # seconds that `follow` tries to get a lost connection back
 class Flows(Noun):
     """Flows, their versions, and the channels that point at versions."""
 
-    async def check(self, source: str, files: Mapping[str, str] | None = None, file: str = "") -> CheckResult:
-        """All that is wrong with a flow; nothing is kept. `files`: the prompt files that it names, by path."""
-        found: CheckResult = await self._transport.request(
-            "POST", "/flows/check", body=_flow_body(source, files, file), repeatable=True
-        )
+    async def check(
+        self,
+        source: str,
+        files: Mapping[str, str] | None = None,
+        file: str = "",
+        models: Mapping[str, str] | None = None,
+        flows: Mapping[str, list[str]] | None = None,
+    ) -> CheckResult:
+        """All that is wrong with a flow; nothing is kept. `files`: the prompt files that it names, by path.
+
+        What will be there with it: `models`, their tasks by name, and `flows`, their inputs by name."""
+        body = {**_flow_body(source, files, file), "models": dict(models or {}), "flows": dict(flows or {})}
+        found: CheckResult = await self._transport.request("POST", "/flows/check", body=body, repeatable=True)
         return found
 
     async def put(self, name: str, source: str, files: Mapping[str, str] | None = None, file: str = "") -> FlowSaved:

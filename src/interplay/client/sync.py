@@ -73,9 +73,19 @@ class Flows:
         self._noun = noun
         self._loop = loop
 
-    def check(self, source: str, files: Mapping[str, str] | None = None, file: str = "") -> CheckResult:
-        """All that is wrong with a flow; nothing is kept. `files`: the prompt files that it names, by path."""
-        return self._loop.run(self._noun.check(source, files, file))
+    def check(
+        self,
+        source: str,
+        files: Mapping[str, str] | None = None,
+        file: str = "",
+        models: Mapping[str, str] | None = None,
+        flows: Mapping[str, list[str]] | None = None,
+    ) -> CheckResult:
+        """All that is wrong with a flow; nothing is kept. `files`: the prompt files that it names, by path.
+
+        What will be there with it: `models`, their tasks by name, and `flows`, their inputs by name.
+        """
+        return self._loop.run(self._noun.check(source, files, file, models, flows))
 
     def put(self, name: str, source: str, files: Mapping[str, str] | None = None, file: str = "") -> FlowSaved:
         """Keeps a version; the same content again changes nothing. Raises ApiError with `problems`."""

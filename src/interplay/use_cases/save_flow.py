@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from interplay.core.flows.canonical import flow_version, from_bytes, to_bytes
 from interplay.core.flows.compile import check_flow, compile_flow
-from interplay.core.flows.ir import Flow
+from interplay.core.flows.ir import Flow, flows_called
 from interplay.core.flows.parse import parse_flow
 from interplay.core.flows.plan import Plan
 from interplay.core.flows.problems import InvalidFlow, Problem
@@ -19,6 +19,17 @@ from interplay.use_cases.load_plan import PlanLoader
 
 T = TypeVar("T")
 _LARGE: Final = 16_384  # characters: a flow of this size takes some 20 ms to check
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What will be there when a flow is: tasks of models and inputs of flows, by name."""
+
+    models: Mapping[str, str] = field(default_factory=dict)
+    flows: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+NOTHING_MORE: Final = Coming()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +68,16 @@ class SaveFlow:
         self._models = models
         self._plans = plans
 
-    async def check(self, project_id: int, source: FlowSource) -> CheckedFlow:
+    async def check(self, project_id: int, source: FlowSource, coming: Coming = NOTHING_MORE) -> CheckedFlow:
         """All problems at once; nothing is kept."""
         parsed = await _apart(source, lambda: parse_flow(source.text, source.file, source.read))
         flow = parsed.flow
         if flow is None:
             return CheckedFlow(None, None, None, parsed.problems)
         registry = await self._models.load(project_id)
-        tasks = {name: str(model.task) for name, model in registry.models.items()}
+        tasks = {name: str(model.task) for name, model in registry.models.items()} | dict(coming.models)
         version = flow_version(flow)
-        flows = await self._known_flows(project_id, flow) if _uses_flows(flow) else None
+        flows = {**await self._known_flows(project_id, flow), **coming.flows} if flows_called(flow) else None
         result = await _apart(
             source, lambda: check_flow(flow, parsed.source, models=tasks, flows=flows, version=version)
         )
@@ -103,18 +114,6 @@ async def _apart(source: FlowSource, work: Callable[[], T]) -> T:
     """A large flow is read in a thread: whoever else is served meanwhile does not wait for it."""
     size = len(source.text) + sum(map(len, (source.files or {}).values()))
     return await asyncio.to_thread(work) if size > _LARGE else work()
-
-
-def _uses_flows(flow: Flow) -> bool:
-    todo = list(flow.steps.values())
-    while todo:
-        step = todo.pop()
-        if step.kind == "flow":
-            return True
-        inner = step.config.get("steps")
-        if isinstance(inner, dict) and step.kind != "set":
-            todo += inner.values()
-    return False
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

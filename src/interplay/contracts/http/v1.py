@@ -41,6 +41,13 @@ class FlowBody(_Body):
     file: str = ""
 
 
+class FlowCheckBody(FlowBody):
+    """What will be there when the flow is: `models`, aliases with their tasks, and `flows` with their inputs."""
+
+    models: dict[str, str] = Field(default_factory=dict, max_length=10_000)
+    flows: dict[str, list[str]] = Field(default_factory=dict, max_length=10_000)
+
+
 class ChannelBody(_Body):
     version: str
 

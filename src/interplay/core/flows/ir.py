@@ -103,3 +103,17 @@ class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     about: str | None = None
     deadline: float | None = None  # seconds; None: the default of 24 h
     max_steps: int | None = None  # None: the default of 10,000
+
+
+def flows_called(flow: Flow) -> set[str]:
+    """The names of the flows that its steps call, steps within steps included."""
+    found: set[str] = set()
+    todo = list(flow.steps.values())
+    while todo:
+        step = todo.pop()
+        if step.kind == "flow":
+            found.add(str(step.config.get("name")))
+        inner = step.config.get("steps")
+        if isinstance(inner, dict) and step.kind != "set":
+            todo += inner.values()
+    return found

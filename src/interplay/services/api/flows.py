@@ -8,13 +8,13 @@ import msgspec
 from fastapi import Depends, Header, Query, Response
 
 from interplay.contracts.http import answers
-from interplay.contracts.http.v1 import ChannelBody, FlowBody
+from interplay.contracts.http.v1 import ChannelBody, FlowBody, FlowCheckBody
 from interplay.core.flows.canonical import from_bytes
 from interplay.ports.flow_store import FlowVersion
 from interplay.services.api.bodies import keepable
 from interplay.services.api.context import Context, ScopedRouter, context_of
 from interplay.services.api.problems import shown
-from interplay.use_cases.save_flow import FlowSource
+from interplay.use_cases.save_flow import Coming, FlowSource
 
 flows = ScopedRouter("flows")
 Use = Annotated[Context, Depends(context_of)]
@@ -26,9 +26,9 @@ def _source(body: FlowBody) -> FlowSource:
 
 
 @flows.route("POST", "/flows/check", "flows:read", answer=answers.CheckResult)
-async def check_flow(body: FlowBody, use: Use) -> dict[str, Any]:
+async def check_flow(body: FlowCheckBody, use: Use) -> dict[str, Any]:
     """All problems of a flow at once, each with its place; nothing is kept."""
-    checked = await use.save.check(use.project, _source(body))
+    checked = await use.save.check(use.project, _source(body), Coming(body.models, body.flows))
     return {
         "ok": not checked.problems,
         "version": checked.version,
