@@ -222,8 +222,9 @@ def imports_inside_functions(tree: SourceTree) -> list[str]:
 
 
 # Why: a command loads only what it needs, so that `interplay --help` is instant; it is the outermost
-# layer, so no cycle can hide there. And what whoever runs a worker adds to it is known by name only.
-LOADS_BY_NAME = ("cli.main", "cli.target", "adapters.python_tools.loading")
+# layer, so no cycle can hide there. `entry` is loaded before what takes time, to hear of a Ctrl-C meanwhile. And what
+# whoever runs a worker adds to it is known by name only.
+LOADS_BY_NAME = ("cli.entry", "cli.main", "cli.target", "adapters.python_tools.loading")
 
 
 def imports_by_name(tree: SourceTree) -> list[str]:

