@@ -252,7 +252,7 @@ class TestUsage:
         await machine.platform.tenancy.writer.flush()
         found = (await client.usage.get(["model"]))["items"]
         assert [(u["model"], u["calls"], u["usd"], u["unpriced"]) for u in found] == [
-            ("big", 1, 0.0, 1), ("small", 2, 0.0, 2),
+            ("big", 1, None, 1), ("small", 2, None, 2),
         ]  # fmt: skip
         assert (await client.prices.put("here/small", 2.0, 2.0, valid_from=now - 10))["derived"] == 2
         found = (await client.usage.get(["model"], model="small"))["items"]
