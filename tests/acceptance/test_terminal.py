@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import signal
 import select
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def terminal(home: Path, *arguments: str) -> Iterator[Terminal]:
 
     def take_over() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a suite that was started in the background ignores it
 
     process = subprocess.Popen(
         [sys.executable, "-m", "interplay.cli", *arguments], cwd=home, env=environment(home),
