@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -39,6 +37,7 @@ from interplay.use_cases.reuse_answer import ReuseAnswer
 from interplay.use_cases.shadow_call import ShadowCall
 from tests.factories import anywhere
 from tests.provider_server import ProviderServer, provider_server
+from tests.unconnectable import unconnectable
 
 
 class World:
@@ -292,24 +291,6 @@ class TestConnecting:
             async with asyncio.timeout(3):  # without the policy's own time it is five seconds
                 called = await world.chat(heard=heard)
         assert (called.deployment.connection, called.attempts) == ("b", 2)
-
-
-@contextlib.contextmanager
-def unconnectable() -> Iterator[str]:
-    """A server whose line of connections is full: what comes now waits for an answer that is never given."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        server.listen(0)
-        waiting = False
-        while not waiting:
-            one = stack.enter_context(socket.socket())
-            one.settimeout(0.2)
-            try:
-                one.connect(server.getsockname())
-            except TimeoutError:
-                waiting = True
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
 
 
 class TestQueue:

@@ -151,16 +151,17 @@ class Call(Asker):
         """A second call beside the first, which is paid for as well, where limits have room for it."""
         assert self.caller is not None
         assert self.asked is not None
-        parts, meters = self._parts, step.live.meters
+        parts, meters, first = self._parts, step.live.meters, self.attempts[-1]
         micros = parts.estimate(self.caller, step, self.asked)
         try:
             second = await parts.admit.reserve_slowly(self.caller, meters, self.asked.tokens, micros)
         except InterplayError:
-            plan.withdraw()
+            plan.withdraw(step)
             return
-        if self.over or self.winner is not None or step.live.full or all(one.over for one in self.attempts):
+        roomy = not step.live.full and step.live.available(parts.clock.monotonic())
+        if self.over or self.winner is not None or first.over or not roomy:
             parts.admit.release(second)
-            plan.withdraw()
+            plan.withdraw(step)
             return
         self.second = second
         self.go(step)

@@ -61,13 +61,18 @@ class Shadows:
             _LOG.error("a shadow failed for a reason of ours", exc_info=task.exception())
 
     async def _run(self, parts: ForwardParts, step: Try, shadowed: Shadowed) -> None:
-        clock, live = parts.clock, step.live
+        live = step.live
         reservation = await _reserved(parts, step, shadowed)
         if reservation is None:
             return
-        if live.full or not live.available(clock.monotonic()):
-            parts.admit.release(reservation)
-            return
+        try:
+            if not live.full and live.available(parts.clock.monotonic()):
+                await self._made(parts, step, shadowed, reservation)
+        finally:
+            parts.admit.release(reservation)  # whatever was not settled
+
+    async def _made(self, parts: ForwardParts, step: Try, shadowed: Shadowed, reservation: Reservation) -> None:
+        clock, live = parts.clock, step.live
         began = clock.monotonic()
         live.begin(began)
         failure: Failure | None = None
@@ -87,8 +92,6 @@ class Shadows:
             parts.admit.settle(reservation, used.tokens, None if used.usd is None else micros_of(used.usd))
         elif failure.code == "timeout":
             parts.admit.settle(reservation, None, None)  # the estimate stands: it may be made all the same
-        else:
-            parts.admit.release(reservation)
         mine, other = told(shadowed.body), told(body)
         given = Side(shadowed.deployment, shadowed.seconds, shortened(mine))
         shadow = Side(live.name, seconds, None if failure else shortened(other), failure)

@@ -30,6 +30,7 @@ from interplay.core.tenancy.limits import Budget, Limits
 from interplay.services.all_in_one.machine import Machine
 from tests.provider_server import ProviderServer
 from tests.services.gateway.conftest import put_policy
+from tests.unconnectable import unconnectable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHAT = "/v1/chat/completions"
@@ -132,12 +133,12 @@ class TestFailures:
     async def test_one_that_could_not_even_be_asked_is_not(self, machine: Machine, http: httpx.AsyncClient) -> None:
         headers = await key(machine)
         models = machine.platform.models
-        await models.put_connection(1, Connection("nowhere", base_url="http://127.0.0.1:1/v1", timeout=1.0))
-        await models.put_model(1, Model("p", "chat", (Deployment("nowhere", "up"),)))
-        await machine.platform.tenancy.snapshots.refresh()
-        assert (await http.post(CHAT, json=say(), headers=headers)).status_code == 503
+        with unconnectable() as url:
+            await models.put_connection(1, Connection("full", base_url=url))
+            await put_policy(machine, "p", Policy(timeouts=Timeouts(connect=0.2)), "full")
+            assert (await http.post(CHAT, json=say(), headers=headers)).status_code == 504
         (record,) = await records(machine, headers)
-        assert record.usage.tokens == 0
+        assert (record.outcome, record.usage.tokens) == ("timeout", 0)
 
     async def test_an_answer_without_an_answer_in_it_is_paid_for_all_the_same(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer
@@ -412,10 +413,11 @@ class TestCaching:
         assert len(provider.calls()) == 2
 
     async def test_an_answer_has_its_time(self, machine: Machine, http: httpx.AsyncClient) -> None:
-        await put_policy(machine, "p", Policy(cache=CachePolicy(1.0)), "one")
+        await put_policy(machine, "p", Policy(cache=CachePolicy(2.0)), "one")
         asked = say(seed=next(_NUMBERS))
         await http.post(CHAT, json=asked)
         await machine.gateway.settled()
+        assert "x-interplay-cache" in (await http.post(CHAT, json=asked)).headers
         async with asyncio.timeout(15):
             while "x-interplay-cache" in (await http.post(CHAT, json=asked)).headers:
                 await asyncio.sleep(0.05)

@@ -84,3 +84,12 @@ class TestAnswers:
 )  # fmt: skip
 def test_an_error_has_the_type_that_clients_know(status: int, kind: str) -> None:
     assert messages_error(status, "no")["error"]["type"] == kind
+
+
+def test_an_answer_in_parts_is_its_text() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "four"}]
+    whole = message_of_chat({"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}, "m")
+    streamed = MessageEvents("m").chunk({"choices": [{"index": 0, "delta": {"content": parts}}]}).decode()
+    for said in (json.dumps(whole), streamed):
+        assert "four" in said
+        assert "hm" not in said

@@ -71,3 +71,12 @@ class TestAnswers:
         ]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) > 3
+
+
+def test_an_answer_in_parts_is_its_text() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "four"}]
+    whole = response_of_chat({"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}, "m")
+    streamed = ResponseEvents("m").chunk({"choices": [{"index": 0, "delta": {"content": parts}}]}).decode()
+    for said in (json.dumps(whole), streamed):
+        assert "four" in said
+        assert "hm" not in said

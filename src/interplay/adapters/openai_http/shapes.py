@@ -14,6 +14,7 @@ from interplay.core.models.pricing import cost, raw_usage
 from interplay.core.models.registry import Deployment, Price
 from interplay.core.models.requests import ChatAnswer, ChatRequest
 from interplay.core.models.usage import Usage
+from interplay.core.models.wire import text_of
 
 _PASSED = (
     "temperature", "top_p", "max_tokens", "seed", "stop", "tools", "tool_choice", "top_logprobs", "presence_penalty",
@@ -55,22 +56,6 @@ def chat_answer(
     thought = thoughts or message.get("reasoning_content") or message.get("reasoning") or ""
     thought = thought if isinstance(thought, str) else ""
     return ChatAnswer(text, data, message.get("tool_calls") or [], finish, usage, confidence, thought, logprobs)
-
-
-def text_of(content: Any) -> tuple[str, str]:
-    """What was written and what was thought: a text, or Mistral's list of parts."""
-    if not isinstance(content, list):
-        return (content, "") if isinstance(content, str) else ("", "")
-    texts, thoughts = [], []
-    for part in content:
-        if not isinstance(part, dict):
-            continue
-        text, thinking = part.get("text"), part.get("thinking")
-        if isinstance(text, str):
-            texts.append(text)
-        elif thinking is not None:
-            thoughts.append(thinking if isinstance(thinking, str) else text_of(thinking)[0])
-    return "".join(texts), "".join(thoughts)
 
 
 def checked_json(text: str, schema: Any, finish: str) -> Any:

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from interplay.adapters.openai_http.errors import malformed
-from interplay.adapters.openai_http.shapes import text_of, token_entries
+from interplay.adapters.openai_http.shapes import token_entries
 from interplay.core.failures import StepFailure
 from interplay.core.models.requests import Delta, ToolPiece
+from interplay.core.models.wire import text_of
 from interplay.ports.model_provider import OnDelta
 
 

@@ -148,11 +148,12 @@ class CallPlan:
         made.hedge = True
         return made
 
-    def withdraw(self) -> None:
-        """The second call that was just handed out is not made."""
-        self.model.hedging.credit += 1.0
+    def withdraw(self, second: Try) -> None:
+        """A second call that was handed out is not made."""
+        second.model.hedging.credit += 1.0
         self.attempts -= 1
-        self._tried.pop()
+        if second.live in self._tried:  # not, where the plan has gone on to another alias meanwhile
+            self._tried.remove(second.live)
 
     # ------------------------------------------------------------------ after a failure
 

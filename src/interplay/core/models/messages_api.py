@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interplay.core.errors import InvalidInput
+from interplay.core.models.wire import text_of
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _AS_IT_IS: Final = ("model", "max_tokens", "temperature", "top_p", "top_k", "stream", "interplay", "inputs")
@@ -129,8 +130,9 @@ def message_of_chat(answer: dict[str, Any], model: str) -> dict[str, Any]:
     choice = answer["choices"][0]
     message = choice["message"]
     content: list[dict[str, Any]] = []
-    if message.get("content"):
-        content.append({"type": "text", "text": message["content"]})
+    text, _ = text_of(message.get("content"))
+    if text:
+        content.append({"type": "text", "text": text})
     for call in message.get("tool_calls") or []:
         function = call["function"]
         given = msgspec.json.decode(function.get("arguments") or "{}")
@@ -176,9 +178,10 @@ class MessageEvents:
         self._counted = chunk.get("usage") or self._counted
         for choice in chunk.get("choices") or []:
             delta = choice.get("delta") or {}
-            if delta.get("content"):
+            text, _ = text_of(delta.get("content"))
+            if text:
                 out += self._block("text", {"type": "text", "text": ""})
-                out += self._delta({"type": "text_delta", "text": delta["content"]})
+                out += self._delta({"type": "text_delta", "text": text})
             for call in delta.get("tool_calls") or []:
                 function = call.get("function") or {}
                 block = {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": {}}

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from interplay.core.errors import InvalidInput
+from interplay.core.models.wire import text_of
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _AS_IT_IS: Final = (
@@ -113,8 +114,9 @@ def response_of_chat(answer: dict[str, Any], model: str) -> dict[str, Any]:
     message = choice["message"]
     name = str(answer.get("id") or "interplay")
     output: list[dict[str, Any]] = []
-    if message.get("content"):
-        output.append(_message(name, message["content"]))
+    text, _ = text_of(message.get("content"))
+    if text:
+        output.append(_message(name, text))
     output += [_call(call["id"], call["function"]) for call in message.get("tool_calls") or []]
     return _response(answer, model, output, choice.get("finish_reason"), answer.get("usage"))
 
@@ -185,8 +187,9 @@ class ResponseEvents:
         self._counted = chunk.get("usage") or self._counted
         for choice in chunk.get("choices") or []:
             delta = choice.get("delta") or {}
-            if delta.get("content"):
-                out += self._text(delta["content"])
+            text, _ = text_of(delta.get("content"))
+            if text:
+                out += self._text(text)
             for call in delta.get("tool_calls") or []:
                 out += self._arguments(call.get("index", 0), call.get("id"), call.get("function") or {})
             self._finish = choice.get("finish_reason") or self._finish

@@ -134,7 +134,10 @@ def spliced(asked: Asked, model: msgspec.Raw, defaults: Mapping[str, msgspec.Raw
 
 def continued(asked: Asked, text: str) -> Asked:
     """The same question with the beginning of its answer behind it, for a model to go on from there."""
-    before = bytes(asked.fields["messages"]).rstrip()[:-1].rstrip()
+    messages = asked.fields.get("messages", NOTHING)
+    before = bytes(messages).rstrip()[:-1].rstrip()
+    if not before.startswith(b"["):
+        return asked  # no conversation: there is nothing to stand behind
     message = _ENCODE({"role": "assistant", "content": text})
     messages = msgspec.Raw(b"%s%s%s]" % (before, b"" if before.endswith(b"[") else b",", message))
     return Asked({**asked.fields, "messages": messages}, asked.size + len(message))
@@ -280,6 +283,22 @@ def length_of(content: str | list[msgspec.Raw] | None) -> int:
     if not content:
         return 0
     return sum(len(bytes(part)) for part in content) if isinstance(content, list) else len(content)
+
+
+def text_of(content: Any) -> tuple[str, str]:
+    """What was written and what was thought: a text, or Mistral's list of parts."""
+    if not isinstance(content, list):
+        return (content, "") if isinstance(content, str) else ("", "")
+    texts, thoughts = [], []
+    for part in content:
+        if not isinstance(part, dict):
+            continue
+        text, thinking = part.get("text"), part.get("thinking")
+        if isinstance(text, str):
+            texts.append(text)
+        elif thinking is not None:
+            thoughts.append(thinking if isinstance(thinking, str) else text_of(thinking)[0])
+    return "".join(texts), "".join(thoughts)
 
 
 def error_event(failure: Failure) -> bytes:
