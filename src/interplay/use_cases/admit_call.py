@@ -171,14 +171,14 @@ class AdmitCall:
                 kept.left += 1
 
     def left(self, caller: Caller | None) -> list[tuple[Meter, int]]:
-        """The narrowest limits of a caller's requests and tokens, with what is left as this process knows it."""
+        """The narrowest limits of a caller's requests and tokens, with what is left as this process knows it: all of
+        it where the minute turned while the call was on its way."""
         if caller is None or not caller.shown:
             return []
         now, found = self._monotonic(), []
         for meter in caller.shown:
             kept = self.book.get(meter, now)
-            if kept is not None:
-                found.append((meter, max(0, kept.left + kept.remaining)))
+            found.append((meter, meter.cap if kept is None else max(0, kept.left + kept.remaining)))
         return found
 
     def release(self, reservation: Reservation) -> None:

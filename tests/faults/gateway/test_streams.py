@@ -23,6 +23,7 @@ from tests.faults.gateway.acts import (
     streams,
 )
 from tests.faults.gateway.stage import Scene
+from tests.minutes import within_a_minute
 from tests.services.gateway.raw_upstream import DONE, LAST, chunk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -79,6 +80,7 @@ class TestAStreamThatIsCut:
         first, second = await scene.upstream(says_and_resets(*streams(*TWO))), await scene.upstream(answers())
         policy, limits = Policy(rescue="restart"), [Limits(), Limits(requests=1)]
         await scene.route(first.url, second.url, policy=policy, priority=[0, 1], limits=limits)
+        await within_a_minute()
         assert (await scene.ask(stream=True)).whole
         told = await scene.ask(stream=True)
         assert (told.whole, told.code) == (False, "rate_limited")

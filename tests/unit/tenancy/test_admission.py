@@ -137,6 +137,13 @@ class TestLimits:
         clock.advance(60)
         assert await admitted(gate, caller) == 10
 
+    async def test_what_is_left_is_all_of_it_once_the_minute_has_turned(self, gate: Gate, clock: ManualClock) -> None:
+        caller = gate.knows(limits=Limits(requests=10))
+        assert await admitted(gate, caller, 3) == 3
+        assert [left for _, left in gate.admit.left(caller)] == [7]
+        clock.advance(60)
+        assert [left for _, left in gate.admit.left(caller)] == [10]
+
     async def test_a_flood_over_the_limit_hardly_asks_the_store(self, gate: Gate, store: Store) -> None:
         caller = gate.knows(limits=Limits(requests=5))
         await admitted(gate, caller)
