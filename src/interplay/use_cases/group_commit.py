@@ -1,9 +1,11 @@
-"""Group commit: everything that finished since the last commit, of all runs, in one statement.
+"""Group commit: everything that finished since the last commit, of all runs of a lane, in one statement.
 
-One commit is under way at a time; what arrives meanwhile goes with the next. There is no timer, so
-an idle worker adds no delay and a busy one makes large batches. A batch whose answer got lost is sent
-again, identical, until its outcome is known or the lease is over. A batch that the ledger refuses for a value in
-it is divided until the item with that value is found: its run learns of it, the others are committed.
+A run belongs to one of a few lanes, each with one commit under way at a time: while the ledger keeps what
+one lane's runs finished, the worker computes another's. What arrives meanwhile goes with the lane's
+next commit. There is no timer, so an idle worker adds no delay and a busy one makes large batches. A batch
+whose answer got lost is sent again, identical, until its outcome is known or the lease is over. A batch that
+the ledger refuses for a value in it is divided until the item with that value is found: its run learns of
+it, the others are committed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from uuid import UUID
 
 from interplay.core.errors import Unavailable
 from interplay.ports.run_queue import (
+    LANES,
     CommitBatch,
     JournalRow,
     RunChange,
@@ -51,6 +54,20 @@ class CommitItem:
     refused: Callable[[str], None] | None = None
 
 
+class _Lane:
+    """What waits to be committed of its runs. `barred`: runs with a refused item, after which none of theirs may be
+    committed."""
+
+    __slots__ = ("barred", "items", "settled", "wanted")
+
+    def __init__(self) -> None:
+        self.items: list[CommitItem] = []
+        self.barred: set[UUID] = set()
+        self.wanted = asyncio.Event()
+        self.settled = asyncio.Event()
+        self.settled.set()
+
+
 class GroupCommitter:
     """Commits for one worker id. After `lost`, every item gets Verdict.LOST."""
 
@@ -59,45 +76,49 @@ class GroupCommitter:
         self._worker_id = worker_id
         self._lease = lease
         self._on_lost = on_lost
-        self._items: list[CommitItem] = []
-        self._wanted = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._settled.set()
-        self._barred: set[UUID] = set()  # runs with a refused item: what follows it must not be committed
+        self._lanes = [_Lane() for _ in range(LANES)]
         self.lost = False
         self.away = False  # the ledger did not answer since the last commit
         self.commits = 0
 
     def put(self, item: CommitItem) -> None:
-        if not self._items:
-            self._settled.clear()
-            self._wanted.set()
-        self._items.append(item)
+        lane = self._lanes[item.run_id.int % LANES]
+        if not lane.items:
+            lane.settled.clear()
+            lane.wanted.set()
+        lane.items.append(item)
 
     async def settled(self) -> None:
         """Returns when nothing is left to commit."""
-        await self._settled.wait()
+        while not all(lane.settled.is_set() for lane in self._lanes):
+            for lane in self._lanes:
+                await lane.settled.wait()
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as lanes:
+            for lane in self._lanes:
+                lanes.create_task(self._serve(lane))
+
+    async def _serve(self, lane: _Lane) -> None:
         while True:
-            await self._wanted.wait()
-            items, self._items = self._items[:MOST_ITEMS], self._items[MOST_ITEMS:]
-            if not self._items:
-                self._wanted.clear()
+            await lane.wanted.wait()
+            items, lane.items = lane.items[:MOST_ITEMS], lane.items[MOST_ITEMS:]
+            if not lane.items:
+                lane.wanted.clear()
             if self.lost:
                 _tell(items, Verdict.LOST)
             elif items:
-                await self._commit(items)
-                self._barred.clear()
-            if not self._items:
-                self._settled.set()
+                await self._commit(lane, items)
+                lane.barred.clear()
+            if not lane.items:
+                lane.settled.set()
 
-    async def _commit(self, items: list[CommitItem]) -> None:
+    async def _commit(self, lane: _Lane, items: list[CommitItem]) -> None:
         batch = _batch_of(items)
         try:
             changed = await self._send(batch)
         except ValueRefused as refused:
-            await self._divide(items, refused)
+            await self._divide(lane, items, refused)
             return
         self.commits += 1
         if changed is None:
@@ -112,22 +133,22 @@ class GroupCommitter:
             else:
                 self._settle(item, item.change, standings.get(item.run_id))
 
-    async def _divide(self, items: list[CommitItem], refused: ValueRefused) -> None:
+    async def _divide(self, lane: _Lane, items: list[CommitItem], refused: ValueRefused) -> None:
         """One of these has a value that can never be kept. The order of each run's items stays."""
         if len(items) == 1:
-            self._refuse(items[0], refused)
+            self._refuse(lane, items[0], refused)
             return
         half = len(items) // 2
-        await self._commit(items[:half])
-        rest = [item for item in items[half:] if item.run_id not in self._barred]
-        _tell([item for item in items[half:] if item.run_id in self._barred], Verdict.LOST)
+        await self._commit(lane, items[:half])
+        rest = [item for item in items[half:] if item.run_id not in lane.barred]
+        _tell([item for item in items[half:] if item.run_id in lane.barred], Verdict.LOST)
         if rest:
-            await self._commit(rest)
+            await self._commit(lane, rest)
 
-    def _refuse(self, item: CommitItem, refused: ValueRefused) -> None:
-        self._barred.add(item.run_id)
-        later = [other for other in self._items if other.run_id == item.run_id]
-        self._items = [other for other in self._items if other.run_id != item.run_id]
+    def _refuse(self, lane: _Lane, item: CommitItem, refused: ValueRefused) -> None:
+        lane.barred.add(item.run_id)
+        later = [other for other in lane.items if other.run_id == item.run_id]
+        lane.items = [other for other in lane.items if other.run_id != item.run_id]
         _tell(later, Verdict.LOST)
         if item.refused is not None:
             item.refused(refused.detail)

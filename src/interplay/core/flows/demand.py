@@ -39,6 +39,8 @@ def demand(value: Evaluable, names: Names) -> int:
 
 
 def _of_expression(value: Expression, names: Names) -> int:
+    if value.slight:
+        return 1
     found = 0
     for part in value.read(names):
         found += 1 if part.__class__ in _ONE else amount(part)

@@ -44,6 +44,7 @@ _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): ")
 _DOUBLING = re.compile(r"\bopt(?:Flat)?Map\s*\(")
 _COMPILING = threading.Lock()
 _ENVIRONMENTS: Final[dict[tuple[tuple[str, str], ...], Any]] = {}
+_SLIGHT = frozenset({"integer", "number", "boolean"})
 _SIMPLE = frozenset({str, int, float, bool, type(None)})
 _KINDS = {"BOOL": "boolean", "INT": "integer", "UINT": "integer", "DOUBLE": "number", "STRING": "string"}
 _KINDS |= {"LIST": "list", "MAP": "object", "NULL": "null", "TIMESTAMP": "string", "DURATION": "number"}
@@ -52,9 +53,9 @@ _ERROR = cel.Type.ERROR
 
 class Expression:
     """A compiled expression. `tolerates` are the roots whose absence it can live with everywhere it names
-    them; `type` is what it gives, `any` where CEL cannot tell."""
+    them; `type` is what it gives, `any` where CEL cannot tell; `slight`: it reads nothing but numbers and truths."""
 
-    __slots__ = ("_compiled", "_firsts", "_reads", "_risk", "roots", "source", "tolerates", "type")
+    __slots__ = ("_compiled", "_firsts", "_reads", "_risk", "roots", "slight", "source", "tolerates", "type")
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Expression:
         self._compiled = compiled
         self._reads = tuple((".".join(path), path[0], path[1:], _numeric(kind)) for path, kind in reads.items())
         self._firsts = firsts
+        self.slight = not firsts and all(kind.kind in _SLIGHT for kind in reads.values())
         named = frozenset(path[0] for path in reads)
         behind = frozenset(str(route[0]) for first in firsts for route in first.routes)
         self.roots = named | behind
