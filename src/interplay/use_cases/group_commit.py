@@ -1,11 +1,11 @@
 """Group commit: everything that finished since the last commit, of all runs of a lane, in one statement.
 
 A run belongs to one of a few lanes, each with one commit under way at a time: while the ledger keeps what
-one lane's runs finished, the worker computes another's. What arrives meanwhile goes with the lane's
-next commit. There is no timer, so an idle worker adds no delay and a busy one makes large batches. A batch
-whose answer got lost is sent again, identical, until its outcome is known or the lease is over. A batch that
-the ledger refuses for a value in it is divided until the item with that value is found: its run learns of
-it, the others are committed.
+one lane's runs finished, the worker computes another's. What arrives meanwhile goes with the lane's next
+commit; what is too little for commits of their own goes in one of all lanes. There is no timer, so an idle
+worker adds no delay and a busy one makes large batches. A batch whose answer got lost is sent again,
+identical, until its outcome is known or the lease is over. A batch that the ledger refuses for a value in it
+is divided until the item with that value is found: its run learns of it, the others are committed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from interplay.ports.run_queue import (
 
 _LOG = logging.getLogger("interplay.worker")
 MOST_ITEMS = 1024  # one statement is best up to about a thousand rows
+WORTH_TWO = 48  # items: for fewer, two commits cost more than the worker gains by not waiting
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 
 
@@ -55,17 +56,13 @@ class CommitItem:
 
 
 class _Lane:
-    """What waits to be committed of its runs. `barred`: runs with a refused item, after which none of theirs may be
-    committed."""
+    """What waits to be committed of its runs, and whether a commit of theirs is under way."""
 
-    __slots__ = ("barred", "items", "settled", "wanted")
+    __slots__ = ("busy", "items")
 
     def __init__(self) -> None:
         self.items: list[CommitItem] = []
-        self.barred: set[UUID] = set()
-        self.wanted = asyncio.Event()
-        self.settled = asyncio.Event()
-        self.settled.set()
+        self.busy = False
 
 
 class GroupCommitter:
@@ -77,48 +74,65 @@ class GroupCommitter:
         self._lease = lease
         self._on_lost = on_lost
         self._lanes = [_Lane() for _ in range(LANES)]
+        self._wanted = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
         self.lost = False
         self.away = False  # the ledger did not answer since the last commit
         self.commits = 0
 
     def put(self, item: CommitItem) -> None:
         lane = self._lanes[item.run_id.int % LANES]
-        if not lane.items:
-            lane.settled.clear()
-            lane.wanted.set()
         lane.items.append(item)
+        if not lane.busy:
+            self._settled.clear()
+            self._wanted.set()
 
     async def settled(self) -> None:
         """Returns when nothing is left to commit."""
-        while not all(lane.settled.is_set() for lane in self._lanes):
-            for lane in self._lanes:
-                await lane.settled.wait()
+        await self._settled.wait()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as lanes:
-            for lane in self._lanes:
-                lanes.create_task(self._serve(lane))
+        async with asyncio.TaskGroup() as commits:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                for lanes in self._ready():
+                    for lane in lanes:
+                        lane.busy = True
+                    commits.create_task(self._serve(lanes))
 
-    async def _serve(self, lane: _Lane) -> None:
-        while True:
-            await lane.wanted.wait()
-            items, lane.items = lane.items[:MOST_ITEMS], lane.items[MOST_ITEMS:]
-            if not lane.items:
-                lane.wanted.clear()
-            if self.lost:
-                _tell(items, Verdict.LOST)
-            elif items:
-                await self._commit(lane, items)
-                lane.barred.clear()
-            if not lane.items:
-                lane.settled.set()
+    def _ready(self) -> list[list[_Lane]]:
+        """The lanes whose items may be sent now, those of one commit together."""
+        free = [lane for lane in self._lanes if not lane.busy]
+        ready = [lane for lane in free if lane.items]
+        if len(free) == LANES and sum(len(lane.items) for lane in ready) < WORTH_TWO:
+            return [ready] if ready else []
+        return [[lane] for lane in ready]
 
-    async def _commit(self, lane: _Lane, items: list[CommitItem]) -> None:
+    async def _serve(self, lanes: list[_Lane]) -> None:
+        items: list[CommitItem] = []
+        for lane in lanes:
+            items += lane.items[:MOST_ITEMS]
+            lane.items = lane.items[MOST_ITEMS:]
+        if self.lost:
+            _tell(items, Verdict.LOST)
+        else:
+            await self._commit(items, set())
+        for lane in lanes:
+            lane.busy = False
+        if any(lane.items for lane in lanes):
+            self._wanted.set()
+        elif not any(lane.busy or lane.items for lane in self._lanes):
+            self._settled.set()
+
+    async def _commit(self, items: list[CommitItem], barred: set[UUID]) -> None:
+        """`barred`: runs with a refused item, of which nothing that follows it may be committed."""
         batch = _batch_of(items)
         try:
             changed = await self._send(batch)
         except ValueRefused as refused:
-            await self._divide(lane, items, refused)
+            await self._divide(items, refused, barred)
             return
         self.commits += 1
         if changed is None:
@@ -133,20 +147,21 @@ class GroupCommitter:
             else:
                 self._settle(item, item.change, standings.get(item.run_id))
 
-    async def _divide(self, lane: _Lane, items: list[CommitItem], refused: ValueRefused) -> None:
+    async def _divide(self, items: list[CommitItem], refused: ValueRefused, barred: set[UUID]) -> None:
         """One of these has a value that can never be kept. The order of each run's items stays."""
         if len(items) == 1:
-            self._refuse(lane, items[0], refused)
+            self._refuse(items[0], refused, barred)
             return
         half = len(items) // 2
-        await self._commit(lane, items[:half])
-        rest = [item for item in items[half:] if item.run_id not in lane.barred]
-        _tell([item for item in items[half:] if item.run_id in lane.barred], Verdict.LOST)
+        await self._commit(items[:half], barred)
+        rest = [item for item in items[half:] if item.run_id not in barred]
+        _tell([item for item in items[half:] if item.run_id in barred], Verdict.LOST)
         if rest:
-            await self._commit(lane, rest)
+            await self._commit(rest, barred)
 
-    def _refuse(self, lane: _Lane, item: CommitItem, refused: ValueRefused) -> None:
-        lane.barred.add(item.run_id)
+    def _refuse(self, item: CommitItem, refused: ValueRefused, barred: set[UUID]) -> None:
+        lane = self._lanes[item.run_id.int % LANES]
+        barred.add(item.run_id)
         later = [other for other in lane.items if other.run_id == item.run_id]
         lane.items = [other for other in lane.items if other.run_id != item.run_id]
         _tell(later, Verdict.LOST)
