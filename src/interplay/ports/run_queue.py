@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from interplay.core.errors import InvalidInput, Unavailable
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.status import RunStatus
-
-LANES: Final = 2  # commits of a worker under way at once, a run in one of them; more make smaller and dearer ones
 
 
 class OutcomeUnknown(Unavailable):
@@ -203,7 +201,7 @@ class RunQueue(Protocol):
 
     async def commit(self, worker_id: UUID, batch: CommitBatch, resend: bool = False) -> CommitAnswer:
         """All or nothing, durable when it returns. Raises OutcomeUnknown: send it again with `resend`;
-        ValueRefused: it will be refused however often it is sent. Up to LANES at once, of different runs."""
+        ValueRefused: it will be refused however often it is sent."""
         ...
 
     async def standing(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:

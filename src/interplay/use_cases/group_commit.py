@@ -1,11 +1,9 @@
-"""Group commit: everything that finished since the last commit, of all runs of a lane, in one statement.
+"""Group commit: everything that finished since the last commit, of all runs, in one statement.
 
-A run belongs to one of a few lanes, each with one commit under way at a time: while the ledger keeps what
-one lane's runs finished, the worker computes another's. What arrives meanwhile goes with the lane's next
-commit; what is too little for commits of their own goes in one of all lanes. There is no timer, so an idle
-worker adds no delay and a busy one makes large batches. A batch whose answer got lost is sent again,
-identical, until its outcome is known or the lease is over. A batch that the ledger refuses for a value in it
-is divided until the item with that value is found: its run learns of it, the others are committed.
+One commit is under way at a time; what arrives meanwhile goes with the next. There is no timer, so
+an idle worker adds no delay and a busy one makes large batches. A batch whose answer got lost is sent
+again, identical, until its outcome is known or the lease is over. A batch that the ledger refuses for a value in
+it is divided until the item with that value is found: its run learns of it, the others are committed.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from uuid import UUID
 
 from interplay.core.errors import Unavailable
 from interplay.ports.run_queue import (
-    LANES,
     CommitBatch,
     JournalRow,
     RunChange,
@@ -31,7 +28,6 @@ from interplay.ports.run_queue import (
 
 _LOG = logging.getLogger("interplay.worker")
 MOST_ITEMS = 1024  # one statement is best up to about a thousand rows
-WORTH_TWO = 48  # items: for fewer, two commits cost more than the worker gains by not waiting
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 
 
@@ -55,16 +51,6 @@ class CommitItem:
     refused: Callable[[str], None] | None = None
 
 
-class _Lane:
-    """What waits to be committed of its runs, and whether a commit of theirs is under way."""
-
-    __slots__ = ("busy", "items")
-
-    def __init__(self) -> None:
-        self.items: list[CommitItem] = []
-        self.busy = False
-
-
 class GroupCommitter:
     """Commits for one worker id. After `lost`, every item gets Verdict.LOST."""
 
@@ -73,66 +59,45 @@ class GroupCommitter:
         self._worker_id = worker_id
         self._lease = lease
         self._on_lost = on_lost
-        self._lanes = [_Lane() for _ in range(LANES)]
+        self._items: list[CommitItem] = []
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._barred: set[UUID] = set()  # runs with a refused item: what follows it must not be committed
         self.lost = False
         self.away = False  # the ledger did not answer since the last commit
         self.commits = 0
 
     def put(self, item: CommitItem) -> None:
-        lane = self._lanes[item.run_id.int % LANES]
-        lane.items.append(item)
-        if not lane.busy:
+        if not self._items:
             self._settled.clear()
             self._wanted.set()
+        self._items.append(item)
 
     async def settled(self) -> None:
         """Returns when nothing is left to commit."""
         await self._settled.wait()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as commits:
-            while True:
-                await self._wanted.wait()
+        while True:
+            await self._wanted.wait()
+            items, self._items = self._items[:MOST_ITEMS], self._items[MOST_ITEMS:]
+            if not self._items:
                 self._wanted.clear()
-                for lanes in self._ready():
-                    for lane in lanes:
-                        lane.busy = True
-                    commits.create_task(self._serve(lanes))
+            if self.lost:
+                _tell(items, Verdict.LOST)
+            elif items:
+                await self._commit(items)
+                self._barred.clear()
+            if not self._items:
+                self._settled.set()
 
-    def _ready(self) -> list[list[_Lane]]:
-        """The lanes whose items may be sent now, those of one commit together."""
-        free = [lane for lane in self._lanes if not lane.busy]
-        ready = [lane for lane in free if lane.items]
-        if len(free) == LANES and sum(len(lane.items) for lane in ready) < WORTH_TWO:
-            return [ready] if ready else []
-        return [[lane] for lane in ready]
-
-    async def _serve(self, lanes: list[_Lane]) -> None:
-        items: list[CommitItem] = []
-        for lane in lanes:
-            items += lane.items[:MOST_ITEMS]
-            lane.items = lane.items[MOST_ITEMS:]
-        if self.lost:
-            _tell(items, Verdict.LOST)
-        else:
-            await self._commit(items, set())
-        for lane in lanes:
-            lane.busy = False
-        if any(lane.items for lane in lanes):
-            self._wanted.set()
-        elif not any(lane.busy or lane.items for lane in self._lanes):
-            self._settled.set()
-
-    async def _commit(self, items: list[CommitItem], barred: set[UUID]) -> None:
-        """`barred`: runs with a refused item, of which nothing that follows it may be committed."""
+    async def _commit(self, items: list[CommitItem]) -> None:
         batch = _batch_of(items)
         try:
             changed = await self._send(batch)
         except ValueRefused as refused:
-            await self._divide(items, refused, barred)
+            await self._divide(items, refused)
             return
         self.commits += 1
         if changed is None:
@@ -147,23 +112,22 @@ class GroupCommitter:
             else:
                 self._settle(item, item.change, standings.get(item.run_id))
 
-    async def _divide(self, items: list[CommitItem], refused: ValueRefused, barred: set[UUID]) -> None:
+    async def _divide(self, items: list[CommitItem], refused: ValueRefused) -> None:
         """One of these has a value that can never be kept. The order of each run's items stays."""
         if len(items) == 1:
-            self._refuse(items[0], refused, barred)
+            self._refuse(items[0], refused)
             return
         half = len(items) // 2
-        await self._commit(items[:half], barred)
-        rest = [item for item in items[half:] if item.run_id not in barred]
-        _tell([item for item in items[half:] if item.run_id in barred], Verdict.LOST)
+        await self._commit(items[:half])
+        rest = [item for item in items[half:] if item.run_id not in self._barred]
+        _tell([item for item in items[half:] if item.run_id in self._barred], Verdict.LOST)
         if rest:
-            await self._commit(rest, barred)
+            await self._commit(rest)
 
-    def _refuse(self, item: CommitItem, refused: ValueRefused, barred: set[UUID]) -> None:
-        lane = self._lanes[item.run_id.int % LANES]
-        barred.add(item.run_id)
-        later = [other for other in lane.items if other.run_id == item.run_id]
-        lane.items = [other for other in lane.items if other.run_id != item.run_id]
+    def _refuse(self, item: CommitItem, refused: ValueRefused) -> None:
+        self._barred.add(item.run_id)
+        later = [other for other in self._items if other.run_id == item.run_id]
+        self._items = [other for other in self._items if other.run_id != item.run_id]
         _tell(later, Verdict.LOST)
         if item.refused is not None:
             item.refused(refused.detail)

@@ -19,7 +19,6 @@ from interplay.core.runs.events import EventKind, RunDied, RunFailed, encode_bod
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_queue import (
-    LANES,
     ClaimedRun,
     CommitAnswer,
     CommitBatch,
@@ -41,7 +40,7 @@ class PostgresRunQueue:
     """Separate lines for commits, claims, renewals and housekeeping: a renewal never waits behind a commit."""
 
     def __init__(self, database: Database, failpoints: Failpoints = NO_FAILPOINTS) -> None:
-        self._commits = [Line(database) for _ in range(LANES)]
+        self._commits = Line(database)
         self._claims = Line(database)
         self._looks = Line(database)  # at signals and standings: a flood of them holds up no commit and no claim
         self._renewals = Line(database)
@@ -54,7 +53,7 @@ class PostgresRunQueue:
         self._projects = 1  # with queued runs, at the last look
 
     async def close(self) -> None:
-        for line in (*self._commits, self._claims, self._looks, self._renewals, self._chores):
+        for line in (self._commits, self._claims, self._looks, self._renewals, self._chores):
             await line.close()
 
     async def register(self, worker_id: UUID, pool: str, capacity: int, lease: float) -> None:
@@ -108,20 +107,19 @@ class PostgresRunQueue:
             changes=bool(batch.changes), waits=bool(batch.waits), waits_over=bool(batch.waits_over), resend=resend
         )
         arguments = _columns(batch)
-        line = next((line for line in self._commits if not line.lock.locked()), self._commits[0])
-        async with line.lock:
+        async with self._commits.lock:
             try:
-                prepared = await line.prepared(statement)
+                prepared = await self._commits.prepared(statement)
                 await self._failpoints.reach(Failpoint.COMMIT_BEFORE)
                 row = await prepared.fetchrow(worker_id, *arguments)
                 await self._failpoints.reach(Failpoint.COMMIT_AFTER)
             except (*GONE, Unavailable, ValueError, TypeError) as away:
-                line.discard()
+                self._commits.discard()
                 if refuses_a_value(away):
                     raise ValueRefused(str(away)) from away
                 raise OutcomeUnknown(f"The answer to a commit got lost: {away}") from away
             except asyncio.CancelledError:
-                line.discard()  # the statement may still be under way
+                self._commits.discard()  # the statement may still be under way
                 raise
         return CommitAnswer(bool(row["alive"]), frozenset(row["changed"] or ()))
 
