@@ -49,6 +49,12 @@ class TestClaim:
         ids = [run.run_id for runs in both for run in runs]
         assert len(ids) == len(set(ids)) == 8
 
+    async def test_it_tells_the_key_that_started_the_run(self, stores: Stores) -> None:
+        key_id = new_id()
+        await stores.runs.create([new_run(key_id=key_id), new_run()])
+        claimed_runs = await stores.queue.claim(await worker(stores), "default", 2)
+        assert sorted((run.key_id for run in claimed_runs), key=str) == sorted((key_id, None), key=str)
+
     async def test_priority_goes_before_age(self, stores: Stores) -> None:
         low, high = new_run(), new_run(priority=5)
         await stores.runs.create([low])

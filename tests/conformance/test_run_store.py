@@ -72,9 +72,11 @@ class TestCreate:
             await stores.runs.get(1, run.run_id)
 
     async def test_what_was_written_is_in_the_answer(self, stores: Stores) -> None:
-        new = new_run(deadline=60.0, labels={"a": "b"}, idempotency_key="k", request_digest="d")
+        new = new_run(deadline=60.0, labels={"a": "b"}, key_id=new_id(), idempotency_key="k", request_digest="d")
         made = (await stores.runs.create([new]))[0]
+        assert made.record is not None
         assert made.record == await stores.runs.get(1, new.run_id)
+        assert made.record.key_id == new.key_id
         assert (await stores.runs.create([new_run(idempotency_key="k", request_digest="d")]))[0].record is None
 
 

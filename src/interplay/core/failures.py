@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from interplay.core.errors import InterplayError
+from interplay.core.models.usage import Usage
 
 RETRYABLE: Final = frozenset({"rate_limited", "unavailable", "timeout", "invalid_output"})
 CODES: Final = RETRYABLE | frozenset(
@@ -70,7 +71,10 @@ def storable_text(text: str) -> str:
 
 
 class StepFailure(InterplayError):
-    """Raised by whatever executes or evaluates a step; the engine turns it into a `Failure`."""
+    """Raised by whatever executes or evaluates a step; the engine turns it into a `Failure`.
+
+    `usage`: what an upstream says that it used for an answer that is none.
+    """
 
     title = "The step failed"
 
@@ -82,6 +86,8 @@ class StepFailure(InterplayError):
         where: str | None = None,
         advice: str | None = None,
         retry_after: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(detail, where=where, advice=advice)
         self.failure = Failure(code, detail, where, advice, retry_after)
+        self.usage = usage

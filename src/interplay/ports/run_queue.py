@@ -34,7 +34,8 @@ class ValueRefused(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """A run that this worker now owns under `fence`. `seq` is its last event, `sig` its last signal count."""
+    """A run that this worker now owns under `fence`. `seq` is its last event, `sig` its last signal count, `key_id`
+    the key that started it."""
 
     run_id: UUID
     project_id: int
@@ -49,6 +50,7 @@ class ClaimedRun:
     cancel_requested: bool
     takeovers: int
     forked_from: UUID | None = None
+    key_id: UUID | None = None
 
 
 class JournalRow(NamedTuple):

@@ -17,7 +17,7 @@ class NewRun:
 
     `idempotency_key` with `request_digest`: the same key again gives the run it gave before, or
     IdempotencyConflict when the digest differs. `journal` and `forked_from` are a fork's: events
-    already known, given sequence numbers from 1.
+    already known, given sequence numbers from 1. `key_id`: the key that started it.
     """
 
     run_id: UUID
@@ -35,6 +35,7 @@ class NewRun:
     journal: tuple[tuple[int, str | None, int, bytes], ...] = ()  # kind, step_key, attempt, body
     labels: dict[str, str] = field(default_factory=dict)
     blobs: tuple[tuple[str, str], ...] = ()  # large values of a fork's journal: of whom they are copied, and as what
+    key_id: UUID | None = None
 
     def written(self, created_at: float, deadline_at: float | None) -> RunRecord:
         """The run as it stands right after it was created at that time."""
@@ -59,6 +60,7 @@ class NewRun:
             input=self.input,
             output=None,
             error=None,
+            key_id=self.key_id,
         )
 
 
@@ -108,6 +110,7 @@ class RunRecord:
     input: bytes | None  # None in lists
     output: bytes | None  # None in lists
     error: bytes | None
+    key_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Limits, budgets and usage of the calls that steps make: those of the project, of the alias and of its deployment.
+"""Limits, budgets and usage of the calls that steps make: those of the key that started the run, of the project, of the
+alias and of its deployment.
 
 Each try reserves what it may use. One that answers settles what it did use, one that was refused gives back what it
-took; one that broke, was cut off or did not fit its schema keeps its estimate, because the upstream may charge for it.
-A call leaves one usage record, and one more for the slower of two that were made at once.
+took; one that broke, was cut off or did not fit its schema settles what it may have used, because the upstream may
+charge for it. A call leaves one usage record, and one more for each such try that was not the answer.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ import msgspec
 from interplay.core.errors import BudgetReached, LimitReached, Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.models.call_plan import Try
-from interplay.core.models.health import CANCELLED
 from interplay.core.models.pricing import cost
 from interplay.core.models.registry import Deployment, Price
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord
+from interplay.core.tenancy.keys import Caller
 from interplay.core.tenancy.limits import micros_of
 from interplay.ports.clock import Clock
 from interplay.use_cases.admit_call import AdmitCall, Reservation
+from interplay.use_cases.guess_usage import guessed
 from interplay.use_cases.model_call import ModelCall
 from interplay.use_cases.refresh_snapshot import Snapshot
 
-_ANSWER: Final = 256  # tokens, where nothing says how long the answer may be
 _STATUS: Final = {
     "rate_limited": 429,
     "timeout": 504,
@@ -76,7 +77,7 @@ class AccountCall:
 
     async def reserve(self, call: ModelCall[Any], step: Try) -> Reservation | None:
         """None where nothing limits the call. Raises StepFailure (`rate_limited`, `budget_exceeded`, `unavailable`)."""
-        caller = self._snapshot().steps.get(call.project_id)
+        caller = self._caller(call)
         meters = step.live.meters
         if caller is None or not (caller.meters or meters):
             return None
@@ -96,8 +97,16 @@ class AccountCall:
         except Unavailable as away:
             raise StepFailure("unavailable", away.detail, advice=away.advice, retry_after=away.retry_after) from None
 
+    def _caller(self, call: ModelCall[Any]) -> Caller | None:
+        """A key of another project, which sees all of them, counts on the project that it named."""
+        known = self._snapshot()
+        owner = known.owners.get(call.whose.key_id) if call.whose.key_id is not None else None
+        if owner is not None and owner.project_id == call.project_id:
+            return owner
+        return known.steps.get(call.project_id)
+
     def _estimate(self, call: ModelCall[Any], step: Try) -> int:
-        usd = self.priced(call.project_id, step.model.name, step.live.deployment, _guessed(call)).usd
+        usd = self.priced(call.project_id, step.model.name, step.live.deployment, guessed(call)).usd
         return 0 if usd is None else micros_of(usd)
 
     def _price(self, project_id: int, alias: str, deployment: Deployment) -> Price | None:
@@ -109,22 +118,14 @@ class AccountCall:
         """The usage with what it cost by the price book."""
         return msgspec.structs.replace(usage, usd=cost(usage, self._price(project_id, alias, deployment)))
 
-    def settle(self, reservation: Reservation | None, usage: Usage | None, *, paid: bool) -> None:
-        """`usage` of an answer; None: there was none, and `paid` says whether the upstream may charge for it."""
+    def settle(self, reservation: Reservation | None, usage: Usage | None) -> None:
+        """`usage`: what the upstream may charge for; None: nothing."""
         if reservation is None:
             return
         if usage is not None:
             self._admit.settle(reservation, usage.tokens, None if usage.usd is None else micros_of(usage.usd))
-        elif paid:
-            self._admit.settle(reservation, None, None)
         else:
             self._admit.release(reservation)
-
-    def lost(self, call: ModelCall[Any], step: Try, seconds: float) -> None:
-        """Writes the slower of two calls down, which was ended on the way: its limits keep the estimate too."""
-        deployment = step.live.deployment
-        usage = self.priced(call.project_id, step.model.name, deployment, _guessed(call))
-        self.ended(call, Ended(CANCELLED, deployment, usage, seconds, estimated=True))
 
     def ended(self, call: ModelCall[Any], how: Ended) -> None:
         """Writes the call down. One for which nothing was called and nothing was kept is none."""
@@ -136,11 +137,11 @@ class AccountCall:
                 self._new_id(),
                 self._clock.now(),
                 call.project_id,
-                None,
+                call.whose.key_id,
                 call.alias,
                 f"{how.deployment.connection}/{how.deployment.model}",
-                call.flow,
-                call.run_id,
+                call.whose.flow,
+                call.whose.run_id,
                 status,
                 how.outcome,
                 how.usage,
@@ -151,10 +152,3 @@ class AccountCall:
                 how.estimated,
             )
         )
-
-
-def _guessed(call: ModelCall[Any]) -> Usage:
-    """The question and the longest answer that was asked for, before anybody counted."""
-    asked = call.facts.request.get("max_tokens")
-    answer = min(call.facts.tokens, asked if isinstance(asked, int) else _ANSWER)
-    return Usage(call.facts.tokens - answer, answer, 0, 1)

@@ -17,7 +17,8 @@ from interplay.core.models.usage import Usage
 from interplay.ports.clock import Clock
 from interplay.ports.model_provider import ModelProvider
 from interplay.use_cases.admit_call import Reservation
-from interplay.use_cases.model_call import Answer, Attempt, Ear, ModelCall, ProviderOf
+from interplay.use_cases.guess_usage import counted_or_guessed, guessed, guessed_of_a_part
+from interplay.use_cases.model_call import Answer, Attempt, Ear, ModelCall, ProviderOf, Spent
 
 _FREE: Final = frozenset(  # what an upstream takes no money for
     {"rate_limited", "unavailable", "unauthorized", "not_found", "bad_request", "context_too_long"}
@@ -32,9 +33,7 @@ class Accounts(Protocol):
 
     def priced(self, project_id: int, alias: str, deployment: Deployment, usage: Usage) -> Usage: ...
 
-    def settle(self, reservation: Reservation | None, usage: Usage | None, *, paid: bool) -> None: ...
-
-    def lost(self, call: ModelCall[Any], step: Try, seconds: float) -> None: ...
+    def settle(self, reservation: Reservation | None, usage: Usage | None) -> None: ...
 
 
 class AttemptCall:
@@ -50,27 +49,40 @@ class AttemptCall:
         if self._accounts is None:
             return await self._admitted(step, call, ear, deadline, first)
         reservation = await self._accounts.reserve(call, step)
-        usage, free, began = None, False, self._clock.monotonic()
+        usage, began = None, self._clock.monotonic()
         try:
             answer: Any = await self._admitted(step, call, ear, deadline, first)
-            usage = self._accounts.priced(call.project_id, step.model.name, step.live.deployment, answer.usage)
+            counted, ear.trace.estimated = counted_or_guessed(call, answer)
+            usage = self._priced(step, call, counted)
             return msgspec.structs.replace(answer, usage=usage)  # type: ignore[no-any-return]
         except StepFailure as failed:
+            used = failed.usage if failed.usage is not None and failed.usage.tokens else None
             free = failed.failure.code in _FREE and ear.began_at is None
+            if ear.sent and (used is not None or not free):
+                usage = self._priced(step, call, used or guessed_of_a_part(call, ear.heard))
+                seconds = self._clock.monotonic() - began
+                spent = Spent(step.live.deployment, failed.failure.code, usage, seconds, used is None)
+                ear.trace.spent.append(spent)
             raise
         except asyncio.CancelledError:
-            if ear.lost and ear.sent:
-                self._accounts.lost(call, step, self._clock.monotonic() - began)
+            if ear.sent:
+                usage = self._priced(step, call, guessed(call) if ear.lost else guessed_of_a_part(call, ear.heard))
+                seconds = self._clock.monotonic() - began
+                ear.trace.spent.append(Spent(step.live.deployment, CANCELLED, usage, seconds, True))
             raise
         finally:
-            self._accounts.settle(reservation, usage, paid=ear.sent and not free)
+            self._accounts.settle(reservation, usage)
+
+    def _priced(self, step: Try, call: ModelCall[Answer], usage: Usage) -> Usage:
+        assert self._accounts is not None
+        return self._accounts.priced(call.project_id, step.model.name, step.live.deployment, usage)
 
     async def _admitted(self, step: Try, call: ModelCall[Answer], ear: Ear, deadline: float, first: bool) -> Answer:
         live, clock = step.live, self._clock
         placed = await self._enter(step, deadline)
         begun = clock.monotonic()
         live.begin(begun, placed=placed)
-        ear.sent = True
+        ear.send()
         failure, outcome = None, CANCELLED
         try:
             answer = await self._send(step, call, ear, deadline, first)

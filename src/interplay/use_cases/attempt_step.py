@@ -40,6 +40,7 @@ class RunIdentity:
     project_id: int
     worker_id: UUID
     flow: str = ""
+    key_id: UUID | None = None  # that started the run
 
 
 class AttemptStep:
@@ -101,6 +102,7 @@ class AttemptStep:
             f"{who.run_id}:{step.key}",
             on_delta if step.stream else None,
             who.flow,
+            who.key_id,
         )
 
     async def _in_slot(

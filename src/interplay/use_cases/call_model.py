@@ -6,7 +6,7 @@ The steps of flows go through here; the gateway's hot path works over the same `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic
 
 from interplay.core.errors import near_names
@@ -21,7 +21,7 @@ from interplay.use_cases.account_call import AccountCall, Ended
 from interplay.use_cases.attempt_call import AttemptCall
 from interplay.use_cases.hedge_call import HedgeCall
 from interplay.use_cases.live_models import Models
-from interplay.use_cases.model_call import Answer, Ear, ModelCall, ProviderOf, Race
+from interplay.use_cases.model_call import Answer, Ear, ModelCall, ProviderOf, Race, Trace
 from interplay.use_cases.reuse_answer import NO_REUSE, ReuseAnswer
 from interplay.use_cases.shadow_call import ShadowCall
 
@@ -112,9 +112,9 @@ class CallModel:
         if call.within is not None:  # a moment earlier, so that the deployment is known to be slow
             longest = min(longest, call.within * _MOMENT)
         plan = CallPlan(model, began + longest, self._draw, models.get, call.facts)
-        outcome, usage, by = "cancelled", Usage(), None
+        outcome, usage, by, trace = "cancelled", Usage(), None, Trace()
         try:
-            called = await self._carried_out(plan, call)
+            called = await self._carried_out(plan, call, trace)
             answer: Any = called.answer
             outcome, usage, by = "ok", answer.usage, called.deployment
         except StepFailure as failed:
@@ -122,23 +122,39 @@ class CallModel:
             raise
         finally:
             last = by or (plan.last.deployment if plan.last is not None else None)
-            self._note(call, Ended(outcome, last, usage, self._clock.monotonic() - began, plan.attempts))
+            how = Ended(outcome, last, usage, self._clock.monotonic() - began, plan.attempts)
+            self._note_all(call, trace, how)
         if self._shadows is not None and model.shadow is not None and called.alias == model.name:
             seconds = self._clock.monotonic() - began
             self._shadows.consider(model, call, (called.deployment, called.answer, seconds), self._attempt)
         return called
 
+    def _note_all(self, call: ModelCall[Answer], trace: Trace, how: Ended) -> None:
+        """The call, with what its last try used where that failed, and beside it each other try that may be charged."""
+        if not trace.sent:
+            return
+        estimated, others = trace.estimated, trace.spent
+        if how.outcome != "ok" and others and others[-1].outcome == how.outcome:
+            *others, last = others
+            how, estimated = replace(how, deployment=last.deployment, usage=last.usage), last.estimated
+        for other in others:
+            self._note(
+                call,
+                Ended(other.outcome, other.deployment, other.usage, other.seconds, how.attempts, "", other.estimated),
+            )
+        self._note(call, replace(how, estimated=estimated))
+
     def _note(self, call: ModelCall[Answer], how: Ended) -> None:
         if self._accounts is not None:
             self._accounts.ended(call, how)
 
-    async def _carried_out(self, plan: CallPlan, call: ModelCall[Answer]) -> Called[Answer]:
+    async def _carried_out(self, plan: CallPlan, call: ModelCall[Answer], trace: Trace) -> Called[Answer]:
         step, first, muted = plan.first(self._clock.monotonic()), None, False
         while isinstance(step, Try):
             if step.delay:
                 await self._clock.sleep_until(self._clock.monotonic() + step.delay)
             first, muted = first or step.live, muted or step.rescue != "none"
-            race = Race(_unheard if muted and call.on_delta is not None else call.on_delta)
+            race = Race(_unheard if muted and call.on_delta is not None else call.on_delta, trace)
 
             async def send(made: Try, ear: Ear, own: Any = first) -> Answer:
                 return await self._attempt.run(made, call, ear, plan.deadline, made.live is own and not made.hedge)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from interplay.core.models.requests import EmbedAnswer
-from interplay.use_cases.model_call import Attempt, ModelCall
+from interplay.use_cases.model_call import Attempt, ModelCall, Whose
 
 Ask = Callable[[ModelCall[EmbedAnswer]], Awaitable[Any]]  # `CallModel.run`
 
 
-def question_call(
-    project_id: int, alias: str, text: str, flow: str = "", run_id: UUID | None = None
-) -> ModelCall[EmbedAnswer]:
-    """It counts on the project, as the calls of steps do."""
+def question_call(project_id: int, alias: str, text: str, whose: Whose) -> ModelCall[EmbedAnswer]:
+    """It counts on the project and on the key, as the calls of steps do."""
 
     async def send(attempt: Attempt) -> EmbedAnswer:
         return await attempt.provider.embed(attempt.deployment, [text])
 
-    return ModelCall(project_id, alias, send, EmbedAnswer, flow=flow, run_id=run_id)
+    return ModelCall(project_id, alias, send, EmbedAnswer, whose=whose)

@@ -115,7 +115,7 @@ class RunExecution:
         self.machine = machine
         self._host = host
         self._writer = writer
-        self._who = RunIdentity(run.run_id, run.project_id, host.worker_id, machine.plan.flow.name)
+        self._who = RunIdentity(run.run_id, run.project_id, host.worker_id, machine.plan.flow.name, run.key_id)
         self._tasks: dict[str, asyncio.Task[Body]] = {}
         self._results: list[tuple[StepState, Body]] = []
         self._elsewhere: list[StepState] = []

@@ -23,7 +23,7 @@ from interplay.use_cases.read_history import ReadHistory
 @dataclass(frozen=True, slots=True)
 class ForkRequest:
     """`inputs` replace the run's own by name. `version`: another version of the run's flow, or a beginning of
-    one (a changed prompt or model is a new version). `idempotency_key` as for any run."""
+    one (a changed prompt or model is a new version). `idempotency_key` and `key_id` as for any run."""
 
     run_id: UUID
     from_step: str
@@ -31,6 +31,7 @@ class ForkRequest:
     version: str | None = None
     idempotency_key: str | None = None
     request_digest: str | None = None
+    key_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class ForkRun:
             journal=journal,
             labels=record.labels,
             blobs=blobs,
+            key_id=request.key_id,
         )
 
     async def _version(self, project_id: int, record: RunRecord, wanted: str | None) -> str:

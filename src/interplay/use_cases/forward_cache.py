@@ -21,6 +21,7 @@ from interplay.ports.result_cache import ResultCache
 from interplay.ports.semantic_cache import SemanticCache
 from interplay.use_cases.embed_question import Ask, question_call
 from interplay.use_cases.forward_attempt import Asker, Attempt, StreamAttempt
+from interplay.use_cases.model_call import Whose
 
 _LOG: Final = logging.getLogger("interplay.gateway")
 _ASIDE: Final = frozenset({"stream", "stream_options", "user", "metadata", "store"})  # they change no answer
@@ -107,13 +108,13 @@ class ForwardCache:
         self._semantic = semantic
         self._ask = ask
 
-    async def look(self, model: LiveModel, path: str, asked: Asked) -> Looked:
+    async def look(self, model: LiveModel, path: str, asked: Asked, whose: Whose) -> Looked:
         policy = model.policy.cache
         assert policy is not None
         looked = Looked(model.project_id, policy, _digest(model, path, asked, "exact", asked.fields))
         looked.kept = _read(await self._raw(looked))
         if looked.kept is None and policy.semantic is not None:
-            await self._look_by_meaning(looked, model, path, asked)
+            await self._look_by_meaning(looked, model, path, asked, whose)
         return looked
 
     async def _raw(self, looked: Looked) -> bytes | None:
@@ -123,13 +124,13 @@ class ForwardCache:
             _LOG.warning("the cache of answers is away: %s", away.detail)
             return None
 
-    async def _look_by_meaning(self, looked: Looked, model: LiveModel, path: str, asked: Asked) -> None:
+    async def _look_by_meaning(self, looked: Looked, model: LiveModel, path: str, asked: Asked, whose: Whose) -> None:
         semantic, question = looked.policy.semantic, _question(asked)
         if semantic is None or question is None or self._semantic is None or self._ask is None:
             return
         text, before = question
         try:
-            embedded = (await self._ask(question_call(looked.project_id, semantic.model, text))).answer
+            embedded = (await self._ask(question_call(looked.project_id, semantic.model, text, whose))).answer
         except StepFailure as failed:
             _LOG.warning("the semantic cache of %s cannot embed: %s", model.name, failed.detail)
             return

@@ -32,6 +32,7 @@ from interplay.use_cases.forward_parts import Face, ForwardParts, Incoming, fact
 from interplay.use_cases.forward_send import new_attempt, send_attempt
 from interplay.use_cases.forward_settle import settle
 from interplay.use_cases.forward_waits import arm_attempt, arm_delay, arm_total, disarm, wait_for_room
+from interplay.use_cases.model_call import Whose
 
 _LOG: Final = logging.getLogger("interplay.gateway")
 _GONE: Final = "client_gone"
@@ -112,7 +113,8 @@ class Call(Asker):
     async def _from_cache(self, cache: ForwardCache, model: LiveModel, step: Try) -> None:
         """An answer that was given before costs nothing, and counts on no limit."""
         assert self.asked is not None
-        looked = await cache.look(model, self.incoming.path, self.asked)
+        assert self.caller is not None
+        looked = await cache.look(model, self.incoming.path, self.asked, Whose(self.caller.key_id))
         if self.over:
             return
         self.looked = looked

@@ -25,7 +25,6 @@ from interplay.core.runs.events import Event, RunCancelled, RunFailed
 from interplay.core.runs.speaking import Said, Speaking
 from interplay.core.runs.timeline import timeline
 from interplay.core.tenancy.keys import Caller, may, may_call_flow
-from interplay.core.tenancy.limits import micros_of
 from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore, FlowSummary
 from interplay.ports.run_store import RunStore
@@ -103,23 +102,20 @@ class ForwardFlow:
         assert call.caller is not None
         meters = tuple(meter for meter in call.caller.meters if ":key:" in meter.meter_id)
         own = msgspec.structs.replace(call.caller, meters=meters)
-        used: Usage | None = None
         try:
             request = await self._request(call, call.caller)
             call.routed_at = call.now()
-            # what the run will use nobody knows: the least of each, so that a limit that is used up refuses, and what
-            # was used beyond it is owed
+            # the least of each, so that a limit that is used up refuses; what its steps use counts when they use it
             reservation = await admit.reserve_slowly(own, (), 1, 1)
         except InterplayError as wrong:
             call.refuse(wrong)
             return
         try:
-            used = await _Answer(self._models, call, request).run()
+            await _Answer(self._models, call, request).run()
         except InterplayError as wrong:
             call.refuse(wrong)
         finally:
-            spent = None if used is None else micros_of(used.usd or 0.0)
-            admit.settle(reservation, None if used is None else used.tokens, spent)
+            admit.settle(reservation, 0, 0)
 
     async def _request(self, call: Call, caller: Caller) -> RunRequest:
         """Raises Forbidden, NotFound, InvalidInput."""
@@ -157,6 +153,7 @@ class ForwardFlow:
             idempotency_key=None if key is None else key.decode("latin-1"),
             labels={"key": caller.key.name},
             run_id=self._new_id(),
+            key_id=caller.key_id,
         )
 
 
@@ -186,8 +183,8 @@ class _Answer:
         self._begun = False
         self._run = request.run_id or UUID(int=0)
 
-    async def run(self) -> Usage | None:
-        """What the run used; None where that is not known yet. Raises InterplayError of the run's start."""
+    async def run(self) -> None:
+        """Raises InterplayError of the run's start."""
         async with contextlib.AsyncExitStack() as stack:
             subscribe = self._models.bus.subscribe
             messages = await stack.enter_async_context(subscribe(f"run.{self._run}"))
@@ -209,13 +206,12 @@ class _Answer:
                     advice=f"Follow it at /api/v1/runs/{self._run}/events, or call it with `stream`.",
                 )
                 self._fail(failure)
-                return None
+                return
             usage = timeline(None, await self._models.history.events(self._project, self._run)).usage
             if failure is not None:
                 self._fail(failure)
             else:
                 await self._end(usage)
-            return usage
 
     async def _followed(self, messages: AsyncIterator[tuple[str, dict[str, Any]]]) -> Failure | None:
         """Until the run's end; why it failed."""

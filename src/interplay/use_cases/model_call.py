@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from interplay.core.models.call_facts import CallFacts
 from interplay.core.models.registry import Connection, Deployment
 from interplay.core.models.requests import Delta
+from interplay.core.models.usage import Usage
 from interplay.ports.clock import Clock
 from interplay.ports.model_provider import ModelProvider, OnDelta
 
@@ -29,6 +30,17 @@ class Attempt:
     first_token: float | None
     idle: float | None
     drop_unsupported: bool = False
+
+
+class Whose(NamedTuple):
+    """On which key a call counts, beside its project; and of which flow and run it is a step."""
+
+    key_id: UUID | None = None
+    flow: str = ""
+    run_id: UUID | None = None
+
+
+NOBODYS: Final = Whose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +63,37 @@ class ModelCall(Generic[Answer]):
     idempotency_key: str | None = None
     first_token: float | None = None
     idle: float | None = None
-    flow: str = ""  # whose step it is
-    run_id: UUID | None = None
+    whose: Whose = NOBODYS
     within: float | None = None  # seconds after which the caller gives up
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A try that an upstream may charge for and that was not the answer: how it ended, and what it used."""
+
+    deployment: Deployment
+    outcome: str
+    usage: Usage
+    seconds: float
+    estimated: bool
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the tries of one call left behind. `sent`: how many upstreams have been asked; `estimated`: nobody counted
+    what the answer used."""
+
+    sent: int = 0
+    spent: list[Spent] = field(default_factory=list)
+    estimated: bool = False
 
 
 class Race:
     """Two calls at most, of which the first to speak is heard; a call without a rival is a race of one."""
 
-    def __init__(self, on_delta: OnDelta | None) -> None:
+    def __init__(self, on_delta: OnDelta | None, trace: Trace | None = None) -> None:
         self._on_delta = on_delta
+        self.trace = trace if trace is not None else Trace()
         self.winner: Ear | None = None
         self.decided = asyncio.Event()
 
@@ -84,12 +117,22 @@ class Race:
 
 
 class Ear:
-    """Where one try's text arrives. `sent`: the call was made; `began_at`: since when some of it was heard."""
+    """Where one try's text arrives. `began_at`: since when some of it was heard; `heard`: how many characters."""
 
     def __init__(self, race: Race) -> None:
         self._race = race
         self.began_at: float | None = None
+        self.heard = 0
         self.sent = False
+
+    @property
+    def trace(self) -> Trace:
+        return self._race.trace
+
+    def send(self) -> None:
+        """From here on an upstream has been asked."""
+        self.sent = True
+        self.trace.sent += 1
 
     @property
     def lost(self) -> bool:
@@ -102,6 +145,7 @@ class Ear:
         def heard(delta: Delta) -> None:
             if self.began_at is None:
                 self.began_at = clock.monotonic()
+            self.heard += len(delta.text) + len(delta.reasoning)
             self._race.hear(self, delta)
 
         return heard

@@ -40,10 +40,11 @@ class MakeLive(Protocol[Live]):
 class Snapshot(Generic[Live]):
     """`keys`: callers by the digest of their secret. `models`: what `make_live` made, by project and alias.
 
-    `projects`: their ids by name. `steps`: who calls when a step of a project's flow does.
+    `projects`: their ids by name. `steps`: who calls when a step of a project's flow does; `owners`: who does where a
+    key with limits of its own started the run.
     """
 
-    __slots__ = ("keys", "models", "prices", "projects", "steps", "version")
+    __slots__ = ("keys", "models", "owners", "prices", "projects", "steps", "version")
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Snapshot(Generic[Live]):
         prices: PriceBook | None = None,
         projects: Mapping[str, int] | None = None,
         steps: Mapping[int, Caller] | None = None,
+        owners: Mapping[UUID, Caller] | None = None,
     ) -> None:
         self.version = version
         self.keys: Mapping[bytes, Caller] = keys if keys is not None else {}
@@ -60,6 +62,7 @@ class Snapshot(Generic[Live]):
         self.prices = prices if prices is not None else PriceBook()
         self.projects: Mapping[str, int] = projects if projects is not None else {}
         self.steps: Mapping[int, Caller] = steps if steps is not None else {}
+        self.owners: Mapping[UUID, Caller] = owners if owners is not None else {}
 
 
 class _Known:
@@ -113,6 +116,12 @@ class _Known:
             return {}
         return callers_of(key, project, self._shared())
 
+    def owner(self, key: Key) -> Caller | None:
+        """Who calls when a step of a run does that this key started; None: the project, for the key adds nothing."""
+        project = self.projects.get(key.project_id)
+        counts = key.budgets or key.limits.tokens is not None
+        return step_caller(project, self._shared(), key) if project is not None and counts else None
+
     def touched(self, changes: Iterable[Change]) -> tuple[set[UUID], set[Alias]]:
         """The keys and aliases that have to be made anew."""
         keys: set[UUID] = set()
@@ -161,12 +170,14 @@ class RefreshSnapshot(Generic[Live]):
                 known.put(entry)
             await asyncio.sleep(0)
         self._known, self._digests = known, {}
-        before, keys, models = self.current, dict[bytes, Caller](), dict[Alias, Live]()
+        before, models = self.current, dict[Alias, Live]()
+        keys, owners = dict[bytes, Caller](), dict[UUID, Caller]()
         async for key_id in _unhurried(list(known.keys)):
-            self._with_key(keys, key_id)
+            self._with_key(keys, owners, key_id)
         async for place in _unhurried(list(known.models)):
             self._with_model(models, place, before)
-        self.current = Snapshot(version, keys, models, self._prices(), known.named_projects(), known.step_callers())
+        named, steps = known.named_projects(), known.step_callers()
+        self.current = Snapshot(version, keys, models, self._prices(), named, steps, owners)
 
     async def refresh(self) -> bool:
         """Whether there was something new. Raises Unavailable."""
@@ -188,17 +199,18 @@ class RefreshSnapshot(Generic[Live]):
             self._known.put(entry)
         touched_keys, touched_models = self._known.touched(changes)
         before = self.current
-        keys, models = dict(before.keys), dict(before.models)
+        keys, owners, models = dict(before.keys), dict(before.owners), dict(before.models)
         async for key_id in _unhurried(touched_keys):
-            self._with_key(keys, key_id)
+            self._with_key(keys, owners, key_id)
         async for place in _unhurried(touched_models):
             self._with_model(models, place, before)
         priced = any(change.noun == "price" for change in changes)
         prices = self._prices() if priced else before.prices
         named, steps = self._known.named_projects(), self._known.step_callers()
-        self.current = Snapshot(version, keys, models, prices, named, steps)
+        self.current = Snapshot(version, keys, models, prices, named, steps, owners)
 
-    def _with_key(self, keys: dict[bytes, Caller], key_id: UUID) -> None:
+    def _with_key(self, keys: dict[bytes, Caller], owners: dict[UUID, Caller], key_id: UUID) -> None:
+        owners.pop(key_id, None)
         for digest in self._digests.pop(key_id, ()):
             keys.pop(digest, None)
         key = self._known.keys.get(key_id)
@@ -206,6 +218,9 @@ class RefreshSnapshot(Generic[Live]):
             callers = self._known.callers(key)
             keys |= callers
             self._digests[key_id] = tuple(callers)
+            owner = self._known.owner(key)
+            if owner is not None:
+                owners[key_id] = owner
 
     def _with_model(self, models: dict[Alias, Live], place: Alias, before: Snapshot[Live]) -> None:
         model = self._known.models.get(place)

@@ -83,7 +83,7 @@ class ReuseAnswer:
         semantic = found.policy.semantic
         assert semantic is not None
         assert self._semantic is not None
-        question = question_call(call.project_id, semantic.model, call.meaning or "", call.flow, call.run_id)
+        question = question_call(call.project_id, semantic.model, call.meaning or "", call.whose)
         try:
             embedded = (await ask(question)).answer
         except StepFailure as failed:

@@ -59,15 +59,17 @@ class ShadowCall:
     async def _run(self, step: Try, call: ModelCall[Answer], given: Given, attempt: AttemptCall) -> None:
         began = self._clock.monotonic()
         deadline = began + (step.model.policy.timeouts.total or LONGEST)
+        race = Race(_unheard if call.on_delta else None)
         answer: Any = None
         failure = None
         try:
-            answer = await attempt.run(step, call, Race(_unheard if call.on_delta else None).ear(), deadline, False)
+            answer = await attempt.run(step, call, race.ear(), deadline, False)
         except StepFailure as failed:
             failure = failed.failure
         seconds = self._clock.monotonic() - began
         if self._accounts is not None and answer is not None:
-            self._accounts.ended(call, Ended("shadow", step.live.deployment, answer.usage, seconds))
+            how = Ended("shadow", step.live.deployment, answer.usage, seconds, estimated=race.trace.estimated)
+            self._accounts.ended(call, how)
         shadow = Side(step.live.name, seconds, shortened(answer) if answer is not None else None, failure)
         mine = Side(given[0].label, given[2], shortened(given[1]))
         same = answer is not None and same_answer(given[1], answer)

@@ -13,7 +13,8 @@ from interplay.core.models.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class StepCall:
-    """`args` are the step's evaluated values. `idempotency_key` is the same for every attempt of the step."""
+    """`args` are the step's evaluated values. `idempotency_key` is the same for every attempt of the step. `key_id`:
+    the key that started the run."""
 
     run_id: UUID
     project_id: int
@@ -25,6 +26,7 @@ class StepCall:
     idempotency_key: str
     on_delta: Callable[[str], None] | None = None
     flow: str = ""
+    key_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from interplay.core.models.requests import (
     PredictAnswer,
     RerankAnswer,
 )
-from interplay.use_cases.model_call import Attempt, ModelCall
+from interplay.use_cases.model_call import Attempt, ModelCall, Whose
 from interplay.use_cases.step_call import StepCall
 
 
@@ -106,7 +106,8 @@ def _about(step: StepCall, fields: dict[str, Any]) -> dict[str, Any]:
     run = str(step.run_id)
     metadata = {"step": step.step_key, "run": run, "kind": step.kind}
     facts = CallFacts(fields, metadata, user=run, tokens=tokens)
-    return {"facts": facts, "flow": step.flow, "run_id": step.run_id, "within": step.policy.timeout.attempt}
+    whose = Whose(step.key_id, step.flow, step.run_id)
+    return {"facts": facts, "whose": whose, "within": step.policy.timeout.attempt}
 
 
 def _meaning(request: ChatRequest) -> tuple[str | None, Any]:

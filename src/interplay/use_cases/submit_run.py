@@ -31,6 +31,7 @@ class RunRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     batch_id: UUID | None = None
     run_id: UUID | None = None
+    key_id: UUID | None = None  # on which its steps count
 
 
 class SubmitRun:
@@ -87,6 +88,7 @@ class SubmitRun:
             request_digest=_digest(request, inputs) if request.idempotency_key is not None else None,
             batch_id=request.batch_id,
             labels=dict(request.labels),
+            key_id=request.key_id,
         )
 
 

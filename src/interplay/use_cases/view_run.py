@@ -67,6 +67,7 @@ def listed(record: RunRecord) -> dict[str, Any]:
         "forked_from": str(record.forked_from) if record.forked_from else None,
         "batch": str(record.batch_id) if record.batch_id else None,
         "labels": record.labels,
+        "key": str(record.key_id) if record.key_id else None,
     }
 
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from interplay.client import AsyncClient
+from interplay.services.all_in_one.machine import Machine
 from tests.minutes import within_a_minute
 from tests.provider_server import ProviderServer
 
@@ -102,6 +103,31 @@ class TestLimits:
         assert failed["status"] == "failed"
         assert failed["error"]["failure"]["code"] == "budget_exceeded"
         assert provider.calls() == []
+
+    async def test_a_keys_own_tokens_and_budgets_end_the_calls_of_its_runs_only(
+        self, machine: Machine, client: AsyncClient, provider: ProviderServer
+    ) -> None:
+        own = {"connection": "here", "model": "m", "price": {"input": 1000, "output": 1000}}
+        await ready(client, provider.url, deployments=[own])
+        scopes = ["runs:write"]
+        spent = await client.keys.create("spent", scopes=scopes, budgets=[{"usd": 0.000001, "period": "total"}])
+        tight = await client.keys.create("tight", scopes=scopes, limits={"tokens": 5, "requests": 2})
+        for made, code in ((spent, "budget_exceeded"), (tight, "rate_limited")):
+            async with AsyncClient(machine.url, made["secret"]) as there:
+                failed = await run(there)
+            assert failed["status"] == "failed"
+            assert failed["error"]["failure"]["code"] == code
+            assert made["name"] in str(failed["error"])
+        assert provider.calls() == []
+        assert (await run(client))["status"] == "succeeded"
+        wide = await client.keys.create("wide", scopes=scopes, budgets=[{"usd": 100, "period": "day"}])
+        async with AsyncClient(machine.url, wide["secret"]) as there:
+            batch = await there.batches.create("rows", "talk", [{"key": "a"}])
+            assert (await run(there))["key"] == wide["key"]
+        async with asyncio.timeout(15):
+            while not (used := (await client.usage.get(key=wide["key"]))["items"]) or used[0]["calls"] < 2:
+                await asyncio.sleep(0.05)
+        assert (await client.runs.get(batch["rows"][0]["run"]))["key"] == wide["key"]
 
     async def test_an_answer_of_no_use_is_paid_too(self, client: AsyncClient, provider: ProviderServer) -> None:
         await ready(client, provider.url, limits={"tokens": 40})  # each call is estimated at 20

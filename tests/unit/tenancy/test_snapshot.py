@@ -123,6 +123,24 @@ class TestRefresh:
         assert (world.meters("a"), world.meters("b")) == ([], ["project:requests"])
         assert world.snapshots.current.projects == {"default": 1, "other": other.project_id}
 
+    async def test_what_of_a_key_counts_tokens_or_money_reaches_the_steps_of_its_runs(self, world: World) -> None:
+        limits = Limits(requests=5, tokens=100, concurrency=2)
+        limited = key("limited", limits=limits, budgets=(Budget(1.0, "day"),))
+        for entry in (limited, key("free", limits=Limits(requests=5))):
+            await world.keys.put_key(entry)
+        await world.snapshots.refresh()
+        owners = world.snapshots.current.owners
+        assert list(owners) == [limited.key_id], "a key without either adds nothing to its project"
+        what = sorted((meter.what, meter.subject) for meter in owners[limited.key_id].meters)
+        assert [entry for entry in what if "key" in entry[1]] == [
+            ("tokens", "key 'limited'"),
+            ("usd", "key 'limited'"),
+        ]
+        assert owners[limited.key_id].budgeted
+        await world.keys.delete_key(1, limited.key_id)
+        await world.snapshots.refresh()
+        assert not world.snapshots.current.owners
+
     async def test_the_organisations_budget_reaches_everybody(self, world: World) -> None:
         await world.keys.put_budget(ORGANISATION, None, Budget(5.0))
         await world.snapshots.refresh()

@@ -172,9 +172,9 @@ def whole_answer(message: Any, who: str, price: Price | None) -> ChatAnswer:
 def ended(who: str, answer: ChatAnswer) -> ChatAnswer:
     """The answer with what follows from its parts. Raises StepFailure (`content_filtered`, `unavailable`)."""
     if answer.finish == "content_filter":
-        raise StepFailure("content_filtered", f"{who} filtered the model's answer.")
+        raise StepFailure("content_filtered", f"{who} filtered the model's answer.", usage=answer.usage)
     if answer.finish == "error":
-        raise StepFailure("unavailable", f"{who} says that the model's answer failed.")
+        raise StepFailure("unavailable", f"{who} says that the model's answer failed.", usage=answer.usage)
     numbers = [float(entry["logprob"]) for entry in answer.logprobs]
     return msgspec.structs.replace(
         answer,

@@ -221,4 +221,4 @@ def _claimed(row: RunRow) -> ClaimedRun:
         row.cancel_at is not None,
         row.takeovers,
     )
-    return replace(run, forked_from=row.new.forked_from)
+    return replace(run, forked_from=row.new.forked_from, key_id=row.new.key_id)

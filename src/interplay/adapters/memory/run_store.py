@@ -213,4 +213,5 @@ def _record(row: RunRow) -> RunRecord:
         new.input,
         row.output,
         row.error,
+        new.key_id,
     )

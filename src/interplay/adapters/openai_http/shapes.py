@@ -49,10 +49,14 @@ def chat_answer(
     """The whole answer, checked against its schema. Raises StepFailure (`invalid_output`, `content_filtered`)."""
     text, thoughts = text_of(message.get("content"))
     if finish == "content_filter":
-        raise StepFailure("content_filtered", "The model's answer was filtered.")
+        raise StepFailure("content_filtered", "The model's answer was filtered.", usage=usage)
     numbers = [float(entry["logprob"]) for entry in logprobs]
     confidence = math.exp(math.fsum(numbers) / len(numbers)) if numbers else None
-    data = checked_json(text, schema, finish) if schema is not None and not message.get("tool_calls") else None
+    try:
+        data = checked_json(text, schema, finish) if schema is not None and not message.get("tool_calls") else None
+    except StepFailure as unfit:
+        unfit.usage = usage
+        raise
     thought = thoughts or message.get("reasoning_content") or message.get("reasoning") or ""
     thought = thought if isinstance(thought, str) else ""
     return ChatAnswer(text, data, message.get("tool_calls") or [], finish, usage, confidence, thought, logprobs)

@@ -82,7 +82,9 @@ class PostgresEventBus:
             payloads = self._packed()
             try:
                 if connection is None or connection.is_closed():
-                    connection = await self._database.dedicated(application_name="interplay-notify")
+                    connection = await self._database.dedicated(
+                        application_name="interplay-notify", synchronous_commit="off"
+                    )
                 await connection.executemany("select pg_notify($1, $2)", payloads)
             except (*GONE, Unavailable):
                 self.dropped += len(payloads)

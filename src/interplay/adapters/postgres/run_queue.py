@@ -280,6 +280,7 @@ def _claimed(row: Any) -> ClaimedRun:
         row["cancel_requested"],
         row["takeovers"],
         row["forked_from"],
+        row["key_id"],
     )
 
 

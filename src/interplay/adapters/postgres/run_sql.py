@@ -9,21 +9,22 @@ EPOCH_DAY: Final = 18262  # 2020-01-01 in days since 1970: shelf 0
 _RUN: Final = """run_id, project_id, flow_name, flow_version, status, queue, priority, seq, takeovers, shelf,
   extract(epoch from created_at)::float8 as created_at, extract(epoch from deadline_at)::float8 as deadline_at,
   extract(epoch from finished_at)::float8 as finished_at, cancel_at is not null as cancel_requested,
-  worker_id, batch_id, forked_from, labels"""
+  worker_id, batch_id, forked_from, labels, key_id"""
 
 # The keys first: of two callers with the same key one makes the run, the other finds it.
 CREATE: Final = """with t as materialized (select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::bytea[],
-    $6::text[], $7::smallint[], $8::float8[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::text[], $14::int[])
+    $6::text[], $7::smallint[], $8::float8[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::text[], $14::int[], $15::uuid[])
     with ordinality t(run_id, project_id, flow_name, flow_version, input, queue, priority, deadline, key, digest, batch_id,
-      forked_from, labels, seq, n)),
+      forked_from, labels, seq, key_id, n)),
 k as (insert into run_key(project_id, key, run_id, digest, expires_at)
   select project_id, key, run_id, digest, now() + interval '7 days' from t where key is not null
   on conflict do nothing returning project_id, key, run_id)
 insert into run(run_id, project_id, flow_name, flow_version, queue, status, priority, vt, ready_at, deadline_at, shelf,
-    input, batch_id, forked_from, labels, seq)
+    input, batch_id, forked_from, labels, seq, key_id)
 select t.run_id, t.project_id, t.flow_name, t.flow_version, t.queue, 0, t.priority,
   (extract(epoch from clock_timestamp()) * 1e6)::bigint + t.n, now(), now() + make_interval(secs => t.deadline),
-  (extract(epoch from now()) / 86400)::int - $15, t.input, t.batch_id, t.forked_from, t.labels::jsonb, t.seq
+  (extract(epoch from now()) / 86400)::int - $16, t.input, t.batch_id, t.forked_from, t.labels::jsonb, t.seq,
+  t.key_id
 from t left join k on k.run_id = t.run_id where t.key is null or k.run_id is not null
 returning run_id, shelf, extract(epoch from created_at)::float8 as created_at,
   extract(epoch from deadline_at)::float8 as deadline_at"""

@@ -237,6 +237,7 @@ def _columns(runs: Sequence[NewRun]) -> list[list[Any]]:
         [run.forked_from for run in runs],
         [json.dumps(run.labels) if run.labels else None for run in runs],
         [len(run.journal) for run in runs],
+        [run.key_id for run in runs],
     ]
 
 
@@ -279,4 +280,5 @@ def _record(row: Any) -> RunRecord:
         input=row["input"],
         output=row["output"],
         error=row["error"],
+        key_id=row["key_id"],
     )

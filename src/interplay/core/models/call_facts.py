@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from interplay.core.failures import StepFailure
@@ -80,15 +80,24 @@ def _small(fields: Mapping[str, Any], levels: int) -> dict[str, Any]:
 def estimated_tokens(fields: Mapping[str, Any]) -> int:
     """What a deployment's context must hold, roughly: the messages and the longest answer asked for; of texts and
     documents the longest, since each has the context to itself."""
+    if isinstance(fields.get("messages"), list):
+        most = fields.get("max_completion_tokens") or fields.get("max_tokens")
+        return question_tokens(fields) + (most if isinstance(most, int) else _ANSWER)
+    longest = max(map(_length, _texts(fields)), default=0)
+    return (longest + _length(fields.get("query"))) // _CHARACTERS
+
+
+def question_tokens(fields: Mapping[str, Any]) -> int:
+    """What an upstream reads, roughly: of all messages, texts and documents."""
     messages = fields.get("messages")
     if isinstance(messages, list):
-        asked = sum(_length(message.get("content")) for message in messages if isinstance(message, dict))
-        most = fields.get("max_completion_tokens") or fields.get("max_tokens")
-        return asked // _CHARACTERS + (most if isinstance(most, int) else _ANSWER)
+        return sum(_length(m.get("content")) for m in messages if isinstance(m, dict)) // _CHARACTERS
+    return (sum(map(_length, _texts(fields))) + _length(fields.get("query"))) // _CHARACTERS
+
+
+def _texts(fields: Mapping[str, Any]) -> Sequence[Any]:
     texts = fields.get("documents") or fields.get("input") or ()
-    listed = texts if isinstance(texts, list | tuple) else [texts]
-    longest = max((_length(text) for text in listed), default=0)
-    return (longest + _length(fields.get("query"))) // _CHARACTERS
+    return texts if isinstance(texts, list | tuple) else [texts]
 
 
 def _length(content: Any) -> int:

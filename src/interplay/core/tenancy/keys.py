@@ -125,16 +125,20 @@ def callers_of(key: Key, project: Project, organisation: tuple[Budget, ...] = ()
     return callers
 
 
-def step_caller(project: Project, organisation: tuple[Budget, ...] = ()) -> Caller:
-    """Who calls when a step of a flow does: the project itself, with its limits and budgets, and without a key."""
+def step_caller(project: Project, organisation: tuple[Budget, ...] = (), key: Key | None = None) -> Caller:
+    """Who calls when a step of a flow does: the project itself, with its limits and budgets, and of the key that
+    started the run what counts tokens and money. Its requests and calls at once counted the run itself."""
     name, subject = str(project.project_id), f"project {project.name!r}"
     meters = (
         *limit_meters("project", name, project.limits, subject),
         *budget_meters("project", name, project.budgets, subject),
         *budget_meters("organisation", "all", organisation, "the organisation"),
     )
-    key = Key(UUID(int=0), project.project_id, "(steps of flows)", b"", "", frozenset())
-    return caller_of(key, meters)
+    if key is not None:
+        own, key_id = f"key {key.name!r}", str(key.key_id)
+        tokens = [meter for meter in limit_meters("key", key_id, key.limits, own) if meter.what == "tokens"]
+        meters = (*tokens, *budget_meters("key", key_id, key.budgets, own), *meters)
+    return caller_of(key or Key(UUID(int=0), project.project_id, "(steps of flows)", b"", "", frozenset()), meters)
 
 
 def _end(key: Key, former_until: float | None = None) -> float | None:

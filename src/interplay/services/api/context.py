@@ -42,6 +42,11 @@ class Context:
     project: int = PROJECT
     caller: Caller | None = None
 
+    @property
+    def key_id(self) -> UUID | None:
+        """The key that asks: what runs use that it starts counts on it."""
+        return self.caller.key_id if self.caller is not None else None
+
 
 def make_context(platform: Platform) -> Context:
     history = platform.history()
@@ -89,11 +94,25 @@ def refuse_without(caller: Caller, scope: str) -> None:
         )
 
 
-def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
+def needs(scope: str, own: bool = False) -> Callable[[Request], Awaitable[None]]:
+    """`own`: a key may do it without the scope to a run that it started itself, named by its whole id."""
+
     async def check(request: Request) -> None:
-        refuse_without(request.state.caller, scope)
+        caller: Caller = request.state.caller
+        if own and not may(caller.key, scope) and await _started(request, caller):
+            return
+        refuse_without(caller, scope)
 
     return check
+
+
+async def _started(request: Request, caller: Caller) -> bool:
+    found: Context = request.app.state.context
+    try:
+        record = await found.platform.runs.get(caller.project_id, UUID(request.path_params["run"]))
+    except (ValueError, NotFound):
+        return False
+    return record.key_id == caller.key_id
 
 
 def id_of(text: str, where: str) -> UUID:
@@ -138,10 +157,11 @@ class ScopedRouter:
         status_code: int = 200,
         also: int | None = None,
         body: dict[str, Any] | None = None,
+        own: bool = False,
     ) -> Callable[[Handler], Handler]:
         """`answer`: what of `contracts.http.answers` it answers with `status_code`, and with `also` if there is one.
         Only described: nothing is validated on the way. None for a route that answers 204. `body`: the JSON Schema
-        of a body that the route reads by itself.
+        of a body that the route reads by itself. `own`: see `needs`.
         """
         if scope not in SCOPES:
             raise ValueError(f"{path} needs {scope!r}, which core/tenancy/scopes.py does not know")
@@ -154,7 +174,7 @@ class ScopedRouter:
             openapi_extra=extra,
             status_code=status_code,
             responses=dict(PROBLEMS),
-            dependencies=[Depends(needs(scope))],
+            dependencies=[Depends(needs(scope, own))],
         )
 
         def declared(handler: Handler) -> Handler:

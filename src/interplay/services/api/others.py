@@ -65,7 +65,15 @@ async def start_batch(body: BatchBody, use: Use, key: Key = None) -> dict[str, A
     keepable([body.name, body.flow, body.channel, body.version, *(row.key for row in body.rows)], "The body")
     batch_id = derived_uuid("batch", str(use.project), body.name, body.flow)
     requests = [
-        RunRequest(body.flow, row.inputs, body.channel, body.version, f"batch:{batch_id}:{row.key}", batch_id=batch_id)
+        RunRequest(
+            body.flow,
+            row.inputs,
+            body.channel,
+            body.version,
+            f"batch:{batch_id}:{row.key}",
+            batch_id=batch_id,
+            key_id=use.key_id,
+        )
         for row in body.rows
     ]
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()

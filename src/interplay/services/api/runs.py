@@ -71,6 +71,7 @@ async def start_run(request: Request, use: Use, key: Key = None, wait: Annotated
         body.priority,
         body.labels,
         run_id=run_id,
+        key_id=use.key_id,
     )
     if wait <= 0:
         created = (await use.submit.run(use.project, [wanted]))[0]
@@ -138,15 +139,21 @@ def _statuses(names: list[str] | None) -> tuple[RunStatus, ...]:
     return tuple(known[name] for name in names or ())
 
 
-@runs.route("GET", "/runs/{run}", "runs:read", answer=answers.Run | answers.RunFull)
+@runs.route("GET", "/runs/{run}", "runs:read", answer=answers.Run | answers.RunFull, own=True)
 async def get_run(run: Run, use: Use, view: Literal["summary", "full"] = "summary") -> Response:
-    """One run. `?view=full` adds its steps, where the time went and what it cost."""
+    """One run. `?view=full` adds its steps, where the time went and what it cost.
+
+    A key sees the runs that it started without the scope, by their whole id; it may follow and cancel them, too.
+    """
     if view == "full":
         return _json(await use.view.full(use.project, run))
     return _json(await use.view.summary(use.project, run))
 
 
-@runs.route("GET", "/runs/{run}/events", "runs:read", answer=Answer(answers.EventPage, (200,), answers.StreamEvent))
+_EVENTS: Final = Answer(answers.EventPage, (200,), answers.StreamEvent)
+
+
+@runs.route("GET", "/runs/{run}/events", "runs:read", answer=_EVENTS, own=True)
 async def run_events(
     run: Run,
     use: Use,
@@ -171,7 +178,7 @@ async def explain_step(run: Run, step: str, use: Use) -> Response:
     return _json({"step": step, "because": await use.view.explain(use.project, run, step)})
 
 
-@runs.route("POST", "/runs/{run}/cancel", "runs:write", answer=answers.Run)
+@runs.route("POST", "/runs/{run}/cancel", "runs:write", answer=answers.Run, own=True)
 async def cancel_run(run: Run, use: Use, reason: str = "cancelled by request") -> Response:
     """Stops a run. One that has ended stays as it is."""
     return _json(await use.view.of(await use.steer.cancel(use.project, run, reason)))
@@ -197,7 +204,7 @@ async def fork_run(run: Run, body: ForkBody, use: Use, key: Key = None) -> Respo
     """A new run that keeps what was before a step and runs again from there. `preview` only says what would."""
     keepable(body.model_dump(), "The body")
     digest = _ENCODER.encode([str(run), body.model_dump()]).decode() if key else None
-    request = ForkRequest(run, body.from_step, body.inputs, body.version, key, digest)
+    request = ForkRequest(run, body.from_step, body.inputs, body.version, key, digest, use.key_id)
     forked = await (use.forks.preview if body.preview else use.forks.run)(use.project, request)
     plan = forked.plan
     expected = {"seconds": plan.expected_seconds, "usage": msgspec.to_builtins(plan.expected_usage)}

@@ -68,6 +68,8 @@ class RunSummary(TypedDict):
     forked_from: str | None
     batch: str | None
     labels: dict[str, str]
+    key: str | None
+    """The key that started it; what its steps use counts on it."""
 
 
 class Run(RunSummary):
