@@ -92,6 +92,28 @@ class TestFiles:
         (page,) = await FileUsageSpill.pages(spill)
         assert page.records == [whole]
 
+    async def test_half_a_frame_of_a_full_disk_hides_nothing_behind_it(self, tmp_path: Path) -> None:
+        program = (
+            "import asyncio, pathlib, resource, sys\n"
+            "from interplay.adapters.files.usage_spill import FileUsageSpill\n"
+            "from tests.conformance.test_usage_spill import PROCESS, record\n"
+            "folder = pathlib.Path(sys.argv[1])\n"
+            "spill = FileUsageSpill(folder)\n"
+            "async def main():\n"
+            "    assert await spill.append(PROCESS, [record()])\n"
+            "    (file,) = folder.glob('usage-*.bin')\n"
+            "    limit = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+            "    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, limit[1]))\n"
+            "    assert not await spill.append(PROCESS, [record()])\n"
+            "    resource.setrlimit(resource.RLIMIT_FSIZE, limit)\n"
+            "    assert await spill.append(PROCESS, [record(), record()])\n"
+            "asyncio.run(main())\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, capture_output=True)  # noqa: ASYNC221
+        assert done.returncode == 0, done.stderr.decode()
+        (page,) = await FileUsageSpill(tmp_path).pages()
+        assert len(page.records) == 3
+
     async def test_a_file_that_a_living_process_writes_is_left_alone(self, tmp_path: Path) -> None:
         writing, reading = FileUsageSpill(tmp_path), FileUsageSpill(tmp_path)
         await writing.append(PROCESS, [record()])

@@ -62,6 +62,9 @@ class TestTheProcess:
             assert (await http.post("/v1/chat/completions", json=body, headers=headers)).status_code == 200
             counted = (await http.get("/metrics")).text
             assert 'interplay_gateway_calls_total{task="chat",status="200"} 1' in counted
+            assert 'interplay_gateway_outcomes_total{outcome="ok"} 1' in counted
+            assert 'interplay_gateway_tokens_total{side="input"} 7' in counted
+            assert 'interplay_gateway_tokens_total{side="output"} 5' in counted
             assert (await http.get("/api/v1/flows", headers=headers)).status_code == 404
 
     async def test_lets_a_stream_end_when_it_is_asked_to_stop(self, machine: Machine, tmp_path: Path) -> None:

@@ -96,6 +96,37 @@ class TestLend:
         assert book.lend(MONEY, 7, 0.0, 0.0) is not None
 
 
+class TestAfterAnOutage:
+    """Others may not have told the store yet what they granted themselves."""
+
+    def test_a_process_asks_for_no_more_than_its_share_until_the_minute_is_over(self) -> None:
+        book = SliceBook()
+        book.processes = 2
+        book.grant(REQUESTS, 40, 0.0, 960, 20.0)  # their minute ends at 20
+        book.was_away(1.0, 0.0)
+        assert book.may_ask(REQUESTS, 10, 1.0), "40 and 10 more are its half"
+        assert not book.may_ask(REQUESTS, 11, 1.0)
+        book.grant(REQUESTS, 10, 2.0, 960, 18.0)
+        assert not book.may_ask(REQUESTS, 1, 3.0)
+        assert not book.may_ask(REQUESTS, 1, 19.9)
+        assert book.may_ask(REQUESTS, 60, 25.1), "a new minute, of which all know"
+
+    def test_what_it_lent_itself_is_in_its_share(self) -> None:
+        book = SliceBook()
+        book.processes = 2
+        assert book.lend(REQUESTS, 1, 0.0, 960.0) is not None
+        book.was_away(1.0, 961.0)
+        assert not book.may_ask(REQUESTS, 1, 1.0)
+
+    def test_alone_or_of_a_longer_time_it_asks_for_what_it_needs(self) -> None:
+        alone, book = SliceBook(), SliceBook()
+        alone.was_away(1.0, 0.0)
+        assert alone.may_ask(REQUESTS, 90, 1.0)
+        book.processes = 3
+        book.was_away(1.0, 0.0)
+        assert book.may_ask(MONEY, 900_000, 1.0)
+
+
 class TestInvariants:
     @given(
         st.lists(
