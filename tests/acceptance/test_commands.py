@@ -303,3 +303,8 @@ class TestTenancy:
         calls = interplay.json("usage", "list")["items"]  # those that steps of other tests made
         days = interplay.json("usage", "show", "--by", "day", "--since", "2026-01-01")["items"]
         assert sum(day["calls"] for day in days) == len(calls)
+        (first,) = [key["name"] for key in interplay.json("keys", "list")["items"] if "keys:write" in key["scopes"]]
+        (mine,) = interplay.json("usage", "show", "--key", first)["items"]
+        assert mine["calls"] == len(calls), "the steps' calls count on the key that started their runs"
+        assert first in interplay("usage", "show", "--by", "key")
+        assert "no key is named" in interplay("usage", "show", "--key", "nobody", code=2)

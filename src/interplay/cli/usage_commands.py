@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from interplay.cli.keys_commands import key_id_of
 from interplay.cli.output import ago, console, duration, print_json, print_table
 from interplay.cli.runs_commands import as_json
 from interplay.cli.target import with_client
-from interplay.contracts.http.answers import UsageGroup, UsageRecord
+from interplay.client import ApiError, AsyncClient
+from interplay.contracts.http.answers import UsageGroup, UsagePage, UsageRecord
 
 _GROUPS = ("project", "key", "model", "deployment", "flow", "day")
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -26,7 +28,7 @@ def usage() -> None:
 @click.option("--by", "by", multiple=True, type=click.Choice(_GROUPS), default=("model",), show_default=True)
 @click.option("--since", type=_DAY, help="The first day (UTC).")
 @click.option("--until", type=_DAY, help="The last day (UTC).")
-@click.option("--key")
+@click.option("--key", help="Its name or its id.")
 @click.option("--model")
 @click.option("--flow")
 @click.option("--everywhere", is_flag=True, help="Of all projects.")
@@ -38,13 +40,20 @@ def show_usage(by: tuple[UsageGroup, ...], as_json: bool, **filters: Any) -> Non
         for name, value in filters.items()
         if value
     }
-    found = with_client(lambda client: client.usage.get(by, **wanted))
+
+    async def work(client: AsyncClient) -> tuple[UsagePage, dict[str, str]]:
+        if "key" in wanted:
+            wanted["key"] = await key_id_of(client, str(wanted["key"]))
+        page = await client.usage.get(by, **wanted)
+        return page, await _names(client) if "key" in by and not as_json else {}
+
+    found, names = with_client(work)
     if as_json:
         print_json(found)
         return
     counts = ("calls", "failed", "input_tokens", "output_tokens", "estimated", "unpriced")
     items: list[dict[str, Any]] = [{**entry} for entry in found["items"]]
-    rows = [[*(u[g] for g in by), *(f"{u[c]:,}" for c in counts), _money(u)] for u in items]
+    rows = [[*(names.get(str(u[g]), u[g]) for g in by), *(f"{u[c]:,}" for c in counts), _money(u)] for u in items]
     print_table([*by, "calls", "failed", "tokens in", "tokens out", "estimated", "unpriced", "US dollars"], rows)
 
 
@@ -62,6 +71,18 @@ def list_usage(limit: int, as_json: bool) -> None:
         for r in found["items"]
     ]
     print_table(["when", "model", "deployment", "flow", "outcome", "took", "US dollars"], rows)
+
+
+async def _names(client: AsyncClient) -> dict[str, str]:
+    """Of the project's keys, as far as the caller may see them."""
+    names: dict[str, str] = {}
+    try:
+        async for key in client.keys.each():
+            names[key["key"]] = key["name"]
+    except ApiError as refused:
+        if refused.status != 403:
+            raise
+    return names
 
 
 def _paid(record: UsageRecord) -> str:
