@@ -244,7 +244,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
     meanings = MemorySemanticCache(clock)
     reuse = ReuseAnswer(cache, meanings)
     snapshots = tenancy.snapshots
-    accounts = AccountCall(tenancy.admit, tenancy.writer.record, lambda: snapshots.current, clock, new_id)
+    accounts = AccountCall(tenancy.admit, tenancy.writer.record, snapshots, clock, new_id)
     shadows = ShadowCall(comparisons, clock, random.random, accounts)
     extensions = extensions_of(settings)
 

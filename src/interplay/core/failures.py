@@ -73,7 +73,7 @@ def storable_text(text: str) -> str:
 class StepFailure(InterplayError):
     """Raised by whatever executes or evaluates a step; the engine turns it into a `Failure`.
 
-    `usage`: what an upstream says that it used for an answer that is none.
+    `usage`: what was used for an answer that is none; without calls: no upstream was asked.
     """
 
     title = "The step failed"

@@ -8,6 +8,7 @@ charge for it. A call leaves one usage record, and one more for each such try th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,10 +28,11 @@ from interplay.core.tenancy.keys import Caller
 from interplay.core.tenancy.limits import micros_of
 from interplay.ports.clock import Clock
 from interplay.use_cases.admit_call import AdmitCall, Reservation
-from interplay.use_cases.guess_usage import guessed
+from interplay.use_cases.guess_usage import bound
 from interplay.use_cases.model_call import ModelCall
-from interplay.use_cases.refresh_snapshot import Snapshot
+from interplay.use_cases.refresh_snapshot import RefreshSnapshot
 
+_MOST_UNKNOWN: Final = 10_000
 _STATUS: Final = {
     "rate_limited": 429,
     "timeout": 504,
@@ -65,23 +67,24 @@ class AccountCall:
         self,
         admit: AdmitCall,
         record: Callable[[UsageRecord], None],
-        snapshot: Callable[[], Snapshot[LiveModel]],
+        snapshots: RefreshSnapshot[LiveModel],
         clock: Clock,
         new_id: Callable[[], UUID],
     ) -> None:
         self._admit = admit
         self._record = record
-        self._snapshot = snapshot
+        self._snapshots = snapshots
+        self._unknown: set[UUID] = set()  # keys that were deleted
         self._clock = clock
         self._new_id = new_id
 
     async def reserve(self, call: ModelCall[Any], step: Try) -> Reservation | None:
         """None where nothing limits the call. Raises StepFailure (`rate_limited`, `budget_exceeded`, `unavailable`)."""
-        caller = self._caller(call)
+        caller = await self._caller(call)
         meters = step.live.meters
         if caller is None or not (caller.meters or meters):
             return None
-        tokens = max(1, call.facts.tokens)
+        tokens = max(1, bound(call).tokens)
         micros = self._estimate(call, step) if caller.budgeted else 0
         taken = self._admit.reserve(caller, meters, tokens, micros)
         if taken is not None:
@@ -97,21 +100,28 @@ class AccountCall:
         except Unavailable as away:
             raise StepFailure("unavailable", away.detail, advice=away.advice, retry_after=away.retry_after) from None
 
-    def _caller(self, call: ModelCall[Any]) -> Caller | None:
-        """A key of another project, which sees all of them, counts on the project that it named."""
-        known = self._snapshot()
-        owner = known.owners.get(call.whose.key_id) if call.whose.key_id is not None else None
-        if owner is not None and owner.project_id == call.project_id:
-            return owner
-        return known.steps.get(call.project_id)
+    async def _caller(self, call: ModelCall[Any]) -> Caller | None:
+        """The key's, unless it was deleted, or is one of another project, which sees all of them."""
+        key_id = call.whose.key_id
+        if key_id is not None:
+            owner = self._snapshots.current.owners.get(key_id)
+            if owner is None and key_id not in self._unknown:
+                with contextlib.suppress(Unavailable):
+                    await self._snapshots.refresh()  # it may be newer than what is known here
+                    owner = self._snapshots.current.owners.get(key_id)
+                    if owner is None and len(self._unknown) < _MOST_UNKNOWN:
+                        self._unknown.add(key_id)
+            if owner is not None and owner.project_id == call.project_id:
+                return owner
+        return self._snapshots.current.steps.get(call.project_id)
 
     def _estimate(self, call: ModelCall[Any], step: Try) -> int:
-        usd = self.priced(call.project_id, step.model.name, step.live.deployment, guessed(call)).usd
+        usd = self.priced(call.project_id, step.model.name, step.live.deployment, bound(call)).usd
         return 0 if usd is None else micros_of(usd)
 
     def _price(self, project_id: int, alias: str, deployment: Deployment) -> Price | None:
         target = f"{deployment.connection}/{deployment.model}"
-        known = self._snapshot().prices.price(project_id, alias, target, self._clock.now())
+        known = self._snapshots.current.prices.price(project_id, alias, target, self._clock.now())
         return known or deployment.price
 
     def priced(self, project_id: int, alias: str, deployment: Deployment, usage: Usage) -> Usage:

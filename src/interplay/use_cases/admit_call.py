@@ -178,7 +178,10 @@ class AdmitCall:
         now, found = self._monotonic(), []
         for meter in caller.shown:
             kept = self.book.get(meter, now)
-            found.append((meter, meter.cap if kept is None else max(0, kept.left + kept.remaining)))
+            if kept is not None:
+                found.append((meter, max(0, kept.left + kept.remaining)))
+            elif self.book.had(meter):
+                found.append((meter, meter.cap))
         return found
 
     def release(self, reservation: Reservation) -> None:

@@ -17,12 +17,13 @@ from interplay.core.models.usage import Usage
 from interplay.ports.clock import Clock
 from interplay.ports.model_provider import ModelProvider
 from interplay.use_cases.admit_call import Reservation
-from interplay.use_cases.guess_usage import counted_or_guessed, guessed, guessed_of_a_part
+from interplay.use_cases.guess_usage import bound, counted_or_guessed, guessed
 from interplay.use_cases.model_call import Answer, Attempt, Ear, ModelCall, ProviderOf, Spent
 
 _FREE: Final = frozenset(  # what an upstream takes no money for
     {"rate_limited", "unavailable", "unauthorized", "not_found", "bad_request", "context_too_long"}
 )
+_DEFECT: Final = "internal"
 _FULL_RETRY: Final = 1.0  # seconds after which a full queue may be asked again
 
 
@@ -50,27 +51,29 @@ class AttemptCall:
             return await self._admitted(step, call, ear, deadline, first)
         reservation = await self._accounts.reserve(call, step)
         usage, began = None, self._clock.monotonic()
+        outcome, estimated = _DEFECT, True
         try:
             answer: Any = await self._admitted(step, call, ear, deadline, first)
-            counted, ear.trace.estimated = counted_or_guessed(call, answer)
-            usage = self._priced(step, call, counted)
+            counted, estimated = counted_or_guessed(call, answer)
+            outcome, usage = OK, self._priced(step, call, counted)
             return msgspec.structs.replace(answer, usage=usage)  # type: ignore[no-any-return]
         except StepFailure as failed:
-            used = failed.usage if failed.usage is not None and failed.usage.tokens else None
-            free = failed.failure.code in _FREE and ear.began_at is None
-            if ear.sent and (used is not None or not free):
-                usage = self._priced(step, call, used or guessed_of_a_part(call, ear.heard))
-                seconds = self._clock.monotonic() - began
-                spent = Spent(step.live.deployment, failed.failure.code, usage, seconds, used is None)
-                ear.trace.spent.append(spent)
+            outcome, estimated = failed.failure.code, failed.usage is None or not failed.usage.tokens
+            nothing = failed.usage is not None and not failed.usage.calls
+            if ear.sent and not nothing and (not estimated or outcome not in _FREE or ear.began_at is not None):
+                usage = self._priced(step, call, _may_have_used(call, ear) if estimated else failed.usage or Usage())
+                failed.usage = usage
             raise
-        except asyncio.CancelledError:
+        except BaseException as stopped:
+            if isinstance(stopped, asyncio.CancelledError):
+                outcome = CANCELLED
             if ear.sent:
-                usage = self._priced(step, call, guessed(call) if ear.lost else guessed_of_a_part(call, ear.heard))
-                seconds = self._clock.monotonic() - began
-                ear.trace.spent.append(Spent(step.live.deployment, CANCELLED, usage, seconds, True))
+                usage = self._priced(step, call, _may_have_used(call, ear))
             raise
         finally:
+            if usage is not None:
+                seconds = self._clock.monotonic() - began
+                ear.trace.spent.append(Spent(step.live.deployment, outcome, usage, seconds, estimated))
             self._accounts.settle(reservation, usage)
 
     def _priced(self, step: Try, call: ModelCall[Answer], usage: Usage) -> Usage:
@@ -163,6 +166,14 @@ class AttemptCall:
             return True
         live.leave()
         raise StepFailure("unavailable", f"{live.name} began to rest while this call waited for room.")
+
+
+def _may_have_used(call: ModelCall[Any], ear: Ear) -> Usage:
+    """By an upstream that was left alone: what was heard of a stream; an answer that comes whole may be made whole."""
+    if ear.streams:
+        return guessed(call, ear.heard)
+    others = [made.usage for made in ear.trace.spent if made.outcome == OK]
+    return others[-1] if ear.lost and others else bound(call)
 
 
 def _leave_queue(live: LiveDeployment, wake: Callable[[], None]) -> None:

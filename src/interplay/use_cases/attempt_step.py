@@ -76,7 +76,7 @@ class AttemptStep:
             await self._keep(call, result)
         except StepFailure as failed:
             span = (started_at, self._clock.monotonic() - began)
-            return after_failure(step, str(who.run_id), storable(failed.failure), span, usage)
+            return after_failure(step, str(who.run_id), storable(failed.failure), span, usage or failed.usage)
         except (Unavailable, NotFound) as away:
             code = "unavailable" if isinstance(away, Unavailable) else "not_found"
             span = (started_at, self._clock.monotonic() - began)

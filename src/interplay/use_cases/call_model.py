@@ -12,6 +12,7 @@ from typing import Any, Final, Generic
 from interplay.core.errors import near_names
 from interplay.core.failures import StepFailure
 from interplay.core.models.call_plan import LONGEST, CallPlan, Try
+from interplay.core.models.health import CANCELLED
 from interplay.core.models.registry import Deployment, Model
 from interplay.core.models.requests import Delta
 from interplay.core.models.routing import LiveModel
@@ -21,7 +22,7 @@ from interplay.use_cases.account_call import AccountCall, Ended
 from interplay.use_cases.attempt_call import AttemptCall
 from interplay.use_cases.hedge_call import HedgeCall
 from interplay.use_cases.live_models import Models
-from interplay.use_cases.model_call import Answer, Ear, ModelCall, ProviderOf, Race, Trace
+from interplay.use_cases.model_call import Answer, Ear, ModelCall, ProviderOf, Race, Spent, Trace
 from interplay.use_cases.reuse_answer import NO_REUSE, ReuseAnswer
 from interplay.use_cases.shadow_call import ShadowCall
 
@@ -118,7 +119,10 @@ class CallModel:
             answer: Any = called.answer
             outcome, usage, by = "ok", answer.usage, called.deployment
         except StepFailure as failed:
-            outcome = failed.failure.code
+            outcome, failed.usage = failed.failure.code, _sum_of(trace.spent)
+            raise
+        except Exception:
+            outcome = "internal"
             raise
         finally:
             last = by or (plan.last.deployment if plan.last is not None else None)
@@ -133,16 +137,18 @@ class CallModel:
         """The call, with what its last try used where that failed, and beside it each other try that may be charged."""
         if not trace.sent:
             return
-        estimated, others = trace.estimated, trace.spent
-        if how.outcome != "ok" and others and others[-1].outcome == how.outcome:
-            *others, last = others
-            how, estimated = replace(how, deployment=last.deployment, usage=last.usage), last.estimated
+        others = list(trace.spent)
+        own = [
+            made for made in others if (made.usage is how.usage if how.outcome == "ok" else made.outcome == how.outcome)
+        ]
+        if own:
+            others.remove(own[-1])
+            how = replace(how, deployment=own[-1].deployment, usage=own[-1].usage, estimated=own[-1].estimated)
         for other in others:
-            self._note(
-                call,
-                Ended(other.outcome, other.deployment, other.usage, other.seconds, how.attempts, "", other.estimated),
-            )
-        self._note(call, replace(how, estimated=estimated))
+            outcome = CANCELLED if other.outcome == "ok" else other.outcome  # as good as the one that was taken
+            beside = replace(how, outcome=outcome, deployment=other.deployment, usage=other.usage)
+            self._note(call, replace(beside, seconds=other.seconds, estimated=other.estimated))
+        self._note(call, how)
 
     def _note(self, call: ModelCall[Answer], how: Ended) -> None:
         if self._accounts is not None:
@@ -184,6 +190,14 @@ class CallModel:
 
 def _unheard(_: Delta) -> None:
     """A rescued answer is given whole: what was heard of the broken one is not repeated."""
+
+
+def _sum_of(spent: list[Spent]) -> Usage | None:
+    """Of all that a call paid for in vain."""
+    total: Usage | None = None
+    for made in spent:
+        total = made.usage if total is None else total + made.usage
+    return total
 
 
 def _found(models: Mapping[str, LiveModel], alias: str) -> LiveModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from interplay.core.models.call_facts import CallFacts, estimated_tokens
 from interplay.core.models.requests import EmbedAnswer
 from interplay.use_cases.model_call import Attempt, ModelCall, Whose
 
@@ -17,4 +18,6 @@ def question_call(project_id: int, alias: str, text: str, whose: Whose) -> Model
     async def send(attempt: Attempt) -> EmbedAnswer:
         return await attempt.provider.embed(attempt.deployment, [text])
 
-    return ModelCall(project_id, alias, send, EmbedAnswer, whose=whose)
+    fields = {"input": [text]}
+    facts = CallFacts(fields, tokens=estimated_tokens(fields))
+    return ModelCall(project_id, alias, send, EmbedAnswer, facts=facts, whose=whose)

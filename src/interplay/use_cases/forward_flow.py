@@ -34,6 +34,7 @@ from interplay.use_cases.forward_call import Call
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.read_history import ReadHistory
 from interplay.use_cases.submit_run import RunRequest, SubmitRun
+from interplay.use_cases.view_run import event_outline
 
 SCOPE: Final = "flows:call"
 RUN: Final = b"x-interplay-run"
@@ -230,7 +231,7 @@ class _Answer:
                 if self._asked.stream:
                     self._say(self._speaking.event(event))
                 if self._wants_steps:
-                    self._step(_step_shown(event, at))
+                    self._step(event_outline(event, at))
                 if event.body.kind.terminal:
                     return _why(event)
         return Failure("internal", "The run is dead: it took down too many workers.")
@@ -301,18 +302,6 @@ class _Answer:
 
 def _framed(chunk: dict[str, Any]) -> bytes:
     return b"data: %s\n\n" % _ENCODE(chunk)
-
-
-def _step_shown(event: Event, at: float) -> dict[str, Any]:
-    """What happened and when; what steps give is for those who may read runs."""
-    shown: dict[str, Any] = {"type": event.body.kind.wire_name, "seq": event.seq, "at": at}
-    if event.step_key is not None:
-        shown |= {"step": event.step_key, "attempt": event.attempt}
-    for name in ("seconds", "usage", "failure", "reason", "what"):
-        value = getattr(event.body, name, None)
-        if value not in (None, ""):
-            shown[name] = msgspec.to_builtins(value)
-    return shown
 
 
 def _why(event: Event) -> Failure | None:

@@ -14,22 +14,27 @@ ANSWER: Final = 256  # tokens, where nothing says how long the answer may be
 _COUNTED: Final = (ChatAnswer, EmbedAnswer, RerankAnswer)  # the others are made of no tokens
 
 
+def bound(call: ModelCall[Any]) -> Usage:
+    """What a call may use: the question, and the longest answer that it asks for."""
+    request = call.facts.request
+    asked = request.get("max_completion_tokens") or request.get("max_tokens")
+    answer = 0 if call.answer is not ChatAnswer else asked if isinstance(asked, int) else ANSWER
+    return Usage(question_tokens(request), answer, 0, 1)
+
+
 def counted_or_guessed(call: ModelCall[Any], answer: Any) -> tuple[Usage, bool]:
     """As the upstream counted; where it did not, or what it says cannot be, a guess, and true."""
     usage: Usage = answer.usage
     if not isinstance(answer, _COUNTED) or (usage.tokens and usage.believable):
         return usage, False
-    wrote = len(answer.text) + len(answer.reasoning) if isinstance(answer, ChatAnswer) else 0
-    return guessed_of_a_part(call, wrote), True
+    return guessed(call, _length(answer) if isinstance(answer, ChatAnswer) else 0), True
 
 
-def guessed(call: ModelCall[Any]) -> Usage:
-    """The question and the longest answer that was asked for, before anybody counted."""
-    asked = call.facts.request.get("max_tokens")
-    answer = min(call.facts.tokens, asked if isinstance(asked, int) else ANSWER)
-    return Usage(call.facts.tokens - answer, answer, 0, 1)
-
-
-def guessed_of_a_part(call: ModelCall[Any], heard: int) -> Usage:
+def guessed(call: ModelCall[Any], heard: int) -> Usage:
     """The question, and so many characters of an answer."""
     return Usage(question_tokens(call.facts.request), heard // BYTES_A_TOKEN, 0, 1)
+
+
+def _length(answer: ChatAnswer) -> int:
+    calls = sum(len(str(made.get("function", ""))) for made in answer.tool_calls)
+    return len(answer.text) + len(answer.reasoning) + calls

@@ -83,6 +83,14 @@ def _settled(entrants: dict[asyncio.Task[Answer], Any]) -> bool:
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Ends them, and waits for it even where the waiting itself is ended: each writes down what it used."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    stopped = False
+    while any(not task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            stopped = True
+    if stopped:
+        raise asyncio.CancelledError

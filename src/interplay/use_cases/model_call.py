@@ -69,7 +69,7 @@ class ModelCall(Generic[Answer]):
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A try that an upstream may charge for and that was not the answer: how it ended, and what it used."""
+    """A try that an upstream may charge for: how it ended, and what it used."""
 
     deployment: Deployment
     outcome: str
@@ -80,12 +80,10 @@ class Spent:
 
 @dataclass(slots=True)
 class Trace:
-    """What the tries of one call left behind. `sent`: how many upstreams have been asked; `estimated`: nobody counted
-    what the answer used."""
+    """What the tries of one call left behind. `sent`: how many upstreams have been asked."""
 
     sent: int = 0
     spent: list[Spent] = field(default_factory=list)
-    estimated: bool = False
 
 
 class Race:
@@ -129,6 +127,10 @@ class Ear:
     def trace(self) -> Trace:
         return self._race.trace
 
+    @property
+    def streams(self) -> bool:
+        return self._race.streams
+
     def send(self) -> None:
         """From here on an upstream has been asked."""
         self.sent = True
@@ -145,7 +147,7 @@ class Ear:
         def heard(delta: Delta) -> None:
             if self.began_at is None:
                 self.began_at = clock.monotonic()
-            self.heard += len(delta.text) + len(delta.reasoning)
+            self.heard += len(delta.text) + len(delta.reasoning) + sum(len(p.arguments) for p in delta.tool_calls)
             self._race.hear(self, delta)
 
         return heard

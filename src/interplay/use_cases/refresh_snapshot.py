@@ -40,8 +40,8 @@ class MakeLive(Protocol[Live]):
 class Snapshot(Generic[Live]):
     """`keys`: callers by the digest of their secret. `models`: what `make_live` made, by project and alias.
 
-    `projects`: their ids by name. `steps`: who calls when a step of a project's flow does; `owners`: who does where a
-    key with limits of its own started the run.
+    `projects`: their ids by name. `steps`: who calls when a step of a project's flow does; `owners`: who does where
+    this key started the run.
     """
 
     __slots__ = ("keys", "models", "owners", "prices", "projects", "steps", "version")
@@ -117,10 +117,9 @@ class _Known:
         return callers_of(key, project, self._shared())
 
     def owner(self, key: Key) -> Caller | None:
-        """Who calls when a step of a run does that this key started; None: the project, for the key adds nothing."""
+        """Who calls when a step of a run does that this key started."""
         project = self.projects.get(key.project_id)
-        counts = key.budgets or key.limits.tokens is not None
-        return step_caller(project, self._shared(), key) if project is not None and counts else None
+        return None if project is None else step_caller(project, self._shared(), key)
 
     def touched(self, changes: Iterable[Change]) -> tuple[set[UUID], set[Alias]]:
         """The keys and aliases that have to be made anew."""

@@ -22,7 +22,7 @@ from interplay.ports.clock import Clock
 from interplay.ports.comparison_store import ComparisonStore
 from interplay.use_cases.account_call import AccountCall, Ended
 from interplay.use_cases.attempt_call import AttemptCall
-from interplay.use_cases.model_call import Answer, ModelCall, Race
+from interplay.use_cases.model_call import Answer, ModelCall, Race, Spent
 
 _LOG = logging.getLogger("interplay.models")
 MOST_AT_ONCE: Final = 16
@@ -66,10 +66,9 @@ class ShadowCall:
             answer = await attempt.run(step, call, race.ear(), deadline, False)
         except StepFailure as failed:
             failure = failed.failure
+        finally:
+            self._note(call, race.trace.spent)
         seconds = self._clock.monotonic() - began
-        if self._accounts is not None and answer is not None:
-            how = Ended("shadow", step.live.deployment, answer.usage, seconds, estimated=race.trace.estimated)
-            self._accounts.ended(call, how)
         shadow = Side(step.live.name, seconds, shortened(answer) if answer is not None else None, failure)
         mine = Side(given[0].label, given[2], shortened(given[1]))
         same = answer is not None and same_answer(given[1], answer)
@@ -78,6 +77,13 @@ class ShadowCall:
             await self._store.keep(call.project_id, kept)
         except InterplayError as away:
             _LOG.warning("a shadow's answer was not kept: %s", away.detail)
+
+    def _note(self, call: ModelCall[Any], spent: list[Spent]) -> None:
+        for made in spent:
+            outcome = "shadow" if made.outcome == "ok" else made.outcome
+            if self._accounts is not None:
+                how = Ended(outcome, made.deployment, made.usage, made.seconds, estimated=made.estimated)
+                self._accounts.ended(call, how)
 
     async def settled(self) -> None:
         """When those under way have ended."""

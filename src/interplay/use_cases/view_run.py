@@ -110,6 +110,18 @@ def _usage(usage: Usage | None) -> dict[str, Any] | None:
     return msgspec.to_builtins(usage) if usage is not None and usage.calls else None
 
 
+def event_outline(event: Any, at: float) -> dict[str, Any]:
+    """What happened and when, for those who may call a flow; what steps give is for those who may read runs."""
+    shown: dict[str, Any] = {"type": event.body.kind.wire_name, "seq": event.seq, "at": at}
+    if event.step_key is not None:
+        shown |= {"step": event.step_key, "attempt": event.attempt}
+    for name in ("seconds", "usage", "failure", "reason", "what"):
+        value = getattr(event.body, name, None)
+        if value not in (None, ""):
+            shown[name] = msgspec.to_builtins(value)
+    return shown
+
+
 def event_shown(event: Any, at: float | None = None) -> dict[str, Any]:
     """One event of a journal as JSON; large values by reference."""
     body = {

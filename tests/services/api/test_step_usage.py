@@ -9,8 +9,15 @@ from interplay.client import AsyncClient
 from interplay.services.all_in_one.machine import Machine
 from tests.minutes import within_a_minute
 from tests.provider_server import ProviderServer
+from tests.unconnectable import unconnectable
 
 FLOW = "flow: talk\nsteps: {say: {chat: {model: assistant, prompt: Hi, max_tokens: 20}}}\noutput: $say.text\n"
+MANY = """
+flow: many
+inputs: {texts: list}
+steps: {all: {embed: {model: vectors, texts: $inputs.texts}}}
+output: "${ size(all.vectors) }"
+"""
 
 
 async def ready(client: AsyncClient, url: str, **model: Any) -> None:
@@ -71,6 +78,25 @@ class TestUsage:
         assert (answer["outcome"], answer["estimated"]) == ("ok", False)
         assert (slower["outcome"], slower["status"], slower["estimated"]) == ("cancelled", 499, True)
         assert slower["usage"]["usd"] == slower["usage"]["input_tokens"] + slower["usage"]["output_tokens"] > 0
+
+    async def test_an_upstream_that_was_not_reached_is_paid_nothing(self, client: AsyncClient) -> None:
+        with unconnectable() as url:
+            price = {"input": 1_000_000, "output": 1_000_000}
+            deployments = [{"connection": "here", "model": "m", "price": price}]
+            await ready(client, url, deployments=deployments, policy={"timeouts": {"connect": 0.2}})
+            assert (await run(client))["status"] == "failed"
+        (record,) = await records(client, 1)
+        assert (record["outcome"], record["estimated"], record["usage"]["input_tokens"]) == ("timeout", False, 0)
+
+    async def test_many_texts_are_reserved_as_many(self, client: AsyncClient, provider: ProviderServer) -> None:
+        await ready(client, provider.url)
+        vectors = {"task": "embed", "deployments": [{"connection": "here", "model": "m"}], "limits": {"tokens": 500}}
+        await client.models.put("vectors", vectors)
+        await client.flows.put("many", MANY)
+        failed = await client.runs.create("many", {"texts": ["words " * 10] * 100}, wait=30.0)
+        assert failed["error"]["failure"]["code"] == "rate_limited"
+        assert "this call needs 1,500" in failed["error"]["failure"]["detail"]
+        assert provider.calls() == []
 
     async def test_the_price_book_counts_before_the_deployments_own(
         self, client: AsyncClient, provider: ProviderServer

@@ -250,7 +250,11 @@ class TestAFlowThatCannotAnswer:
             waiting = left.headers["x-interplay-run"]
         async with AsyncClient(machine.url, mine["secret"]) as client:
             assert (await client.runs.get(run))["status"] == "succeeded"
-            assert [event["type"] async for event in client.runs.follow(run)][-1] == "run.succeeded"
+            followed = [event async for event in client.runs.follow(run)]
+            assert followed[-1]["type"] == "run.succeeded"
+            assert not any(hidden in event for event in followed for hidden in ("output", "detail"))
+            with pytest.raises(ApiError, match="runs:read"):
+                await client.runs.get(run, full=True)
             assert (await client.runs.cancel(waiting))["run"] == waiting
             for refused in (client.runs.list(), client.runs.get(run[:8]), client.runs.signal(waiting, "go")):
                 with pytest.raises(ApiError, match="runs:"):

@@ -130,7 +130,7 @@ class TestRefresh:
             await world.keys.put_key(entry)
         await world.snapshots.refresh()
         owners = world.snapshots.current.owners
-        assert list(owners) == [limited.key_id], "a key without either adds nothing to its project"
+        assert not any("key" in meter.subject for meter in owners[derived_uuid("free")].meters)
         what = sorted((meter.what, meter.subject) for meter in owners[limited.key_id].meters)
         assert [entry for entry in what if "key" in entry[1]] == [
             ("tokens", "key 'limited'"),
@@ -139,7 +139,7 @@ class TestRefresh:
         assert owners[limited.key_id].budgeted
         await world.keys.delete_key(1, limited.key_id)
         await world.snapshots.refresh()
-        assert not world.snapshots.current.owners
+        assert limited.key_id not in world.snapshots.current.owners
 
     async def test_the_organisations_budget_reaches_everybody(self, world: World) -> None:
         await world.keys.put_budget(ORGANISATION, None, Budget(5.0))

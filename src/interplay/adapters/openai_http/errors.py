@@ -10,6 +10,7 @@ import httpx
 
 from interplay.core.failures import StepFailure
 from interplay.core.models.refusals import code_of, seconds_of
+from interplay.core.models.usage import Usage
 
 
 def refused(status: int, headers: httpx.Headers, body: bytes, who: str) -> StepFailure:
@@ -40,6 +41,8 @@ def retry_after(headers: httpx.Headers) -> float | None:
 
 def transport(error: httpx.HTTPError, who: str) -> StepFailure:
     """The failure for an answer that did not come, or not whole."""
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return StepFailure("timeout", f"{who} could not be reached in time ({type(error).__name__}).", usage=Usage())
     if isinstance(error, httpx.TimeoutException):
         return StepFailure("timeout", f"{who} did not answer in time ({type(error).__name__}).")
     if isinstance(error, httpx.ConnectError):

@@ -65,6 +65,10 @@ class SliceBook:
         kept = self._slices.get(meter.meter_id)
         return kept if kept is not None and now < kept.ends else None
 
+    def had(self, meter: Meter) -> bool:
+        """Whether there was a slice, if only in a window that is over."""
+        return meter.meter_id in self._slices
+
     def take(self, meter: Meter, amount: int, now: float) -> Slice | None:
         """The slice that the amount was taken from. None: there is no slice, or too little on it."""
         kept = self._slices.get(meter.meter_id)

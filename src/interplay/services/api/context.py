@@ -41,6 +41,7 @@ class Context:
     routes: ExplainRoute
     project: int = PROJECT
     caller: Caller | None = None
+    own: bool = False  # the run is the caller's own, who may not read runs: what its steps gave is not shown
 
     @property
     def key_id(self) -> UUID | None:
@@ -70,7 +71,7 @@ async def context_of(request: Request) -> Context:
     caller: Caller = request.state.caller
     named = request.headers.get("interplay-project")
     project = caller.project_id if named is None else _project_of(found, caller, named, request.method)
-    return replace(found, project=project, caller=caller)
+    return replace(found, project=project, caller=caller, own=getattr(request.state, "own", False))
 
 
 def _project_of(use: Context, caller: Caller, named: str, method: str) -> int:
@@ -95,11 +96,13 @@ def refuse_without(caller: Caller, scope: str) -> None:
 
 
 def needs(scope: str, own: bool = False) -> Callable[[Request], Awaitable[None]]:
-    """`own`: a key may do it without the scope to a run that it started itself, named by its whole id."""
+    """`own`: a key may do it without the scope to a run that it started itself, named by its whole id. `Context.own`
+    says so."""
 
     async def check(request: Request) -> None:
         caller: Caller = request.state.caller
         if own and not may(caller.key, scope) and await _started(request, caller):
+            request.state.own = True
             return
         refuse_without(caller, scope)
 

@@ -11,7 +11,7 @@ import msgspec
 from interplay.core.runs.events import Event, decode_body
 from interplay.services.api.context import Context
 from interplay.use_cases.follow_run import FollowRun
-from interplay.use_cases.view_run import event_shown
+from interplay.use_cases.view_run import event_outline, event_shown
 
 _BEAT: Final = 15  # quiet seconds between two signs of life
 _ENCODER = msgspec.json.Encoder()
@@ -19,12 +19,13 @@ _ENCODER = msgspec.json.Encoder()
 
 async def read_events(use: Context, run_id: UUID, after: int, limit: int) -> list[dict[str, Any]]:
     stored = await use.platform.runs.events(use.project, run_id, after, limit)
-    return [event_shown(Event(e.seq, e.step_key, e.attempt, decode_body(e.kind, e.body)), e.at) for e in stored]
+    shown = event_outline if use.own else event_shown
+    return [shown(Event(e.seq, e.step_key, e.attempt, decode_body(e.kind, e.body)), e.at) for e in stored]
 
 
 async def follow_events(use: Context, run_id: UUID, after: int) -> AsyncIterator[bytes]:
     """Server-sent events until the run's last. Memory is bounded: a slow reader loses deltas, never events."""
-    quiet = 0
+    quiet, shown = 0, event_outline if use.own else event_shown
     async with use.platform.bus.subscribe(f"run.{run_id}") as messages:
         async for happening in FollowRun(use.platform.runs).run(use.project, run_id, after, messages):
             if happening is None:
@@ -35,7 +36,7 @@ async def follow_events(use: Context, run_id: UUID, after: int) -> AsyncIterator
                 yield _framed(str(happening.get("type")), happening, None)
             else:
                 quiet = 0
-                event = event_shown(*happening)
+                event = shown(*happening)
                 yield _framed(event["type"], event, event["seq"])
 
 

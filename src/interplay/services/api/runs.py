@@ -19,7 +19,7 @@ from interplay.core.errors import InvalidInput
 from interplay.core.runs.status import RunStatus
 from interplay.ports.run_store import CreatedRun, RunFilter
 from interplay.services.api.bodies import decoded, keepable
-from interplay.services.api.context import Context, ScopedRouter, context_of, id_of
+from interplay.services.api.context import Context, ScopedRouter, context_of, id_of, refuse_without
 from interplay.services.api.description import Answer
 from interplay.services.api.follow import follow_events, read_events
 from interplay.use_cases.fork_run import ForkRequest
@@ -143,9 +143,12 @@ def _statuses(names: list[str] | None) -> tuple[RunStatus, ...]:
 async def get_run(run: Run, use: Use, view: Literal["summary", "full"] = "summary") -> Response:
     """One run. `?view=full` adds its steps, where the time went and what it cost.
 
-    A key sees the runs that it started without the scope, by their whole id; it may follow and cancel them, too.
+    Without the scope a key sees the runs that it started itself, by their whole id, and may follow and cancel them;
+    what their steps gave it does not see.
     """
     if view == "full":
+        if use.caller is not None:
+            refuse_without(use.caller, "runs:read")
         return _json(await use.view.full(use.project, run))
     return _json(await use.view.summary(use.project, run))
 
