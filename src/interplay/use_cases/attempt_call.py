@@ -85,7 +85,7 @@ class AttemptCall:
         placed = await self._enter(step, deadline)
         begun = clock.monotonic()
         live.begin(begun, placed=placed)
-        ear.send()
+        ear.trace.tried += 1
         failure, outcome = None, CANCELLED
         try:
             answer = await self._send(step, call, ear, deadline, first)
@@ -107,6 +107,7 @@ class AttemptCall:
         first_token = call.first_token if call.first_token is not None else timeouts.first_token
         idle = call.idle if call.idle is not None else timeouts.idle
         provider = await self._provider(call.project_id, step.live.connection)
+        ear.sent = True
         if timeouts.connect is not None:
             provider = provider.connecting_within(timeouts.connect)
         heard = ear.listen(self._clock)

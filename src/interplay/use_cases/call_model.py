@@ -135,7 +135,7 @@ class CallModel:
 
     def _note_all(self, call: ModelCall[Answer], trace: Trace, how: Ended) -> None:
         """The call, with what its last try used where that failed, and beside it each other try that may be charged."""
-        if not trace.sent:
+        if not trace.tried:
             return
         others = list(trace.spent)
         own = [

@@ -92,5 +92,8 @@ async def _end(tasks: list[asyncio.Task[Any]]) -> None:
             await asyncio.wait(tasks)
         except asyncio.CancelledError:
             stopped = True
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # nobody else asks a call that lost
     if stopped:
         raise asyncio.CancelledError

@@ -80,9 +80,9 @@ class Spent:
 
 @dataclass(slots=True)
 class Trace:
-    """What the tries of one call left behind. `sent`: how many upstreams have been asked."""
+    """What the tries of one call left behind. `tried`: how many deployments had a place for it."""
 
-    sent: int = 0
+    tried: int = 0
     spent: list[Spent] = field(default_factory=list)
 
 
@@ -115,7 +115,8 @@ class Race:
 
 
 class Ear:
-    """Where one try's text arrives. `began_at`: since when some of it was heard; `heard`: how many characters."""
+    """Where one try's text arrives. `sent`: an upstream may have the question; `began_at`: since when some of its
+    answer was heard; `heard`: how many characters."""
 
     def __init__(self, race: Race) -> None:
         self._race = race
@@ -130,11 +131,6 @@ class Ear:
     @property
     def streams(self) -> bool:
         return self._race.streams
-
-    def send(self) -> None:
-        """From here on an upstream has been asked."""
-        self.sent = True
-        self.trace.sent += 1
 
     @property
     def lost(self) -> bool:

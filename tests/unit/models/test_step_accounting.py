@@ -11,6 +11,7 @@ import pytest
 from interplay.adapters.memory.clock import SystemClock
 from interplay.adapters.memory.comparison_store import MemoryComparisonStore
 from interplay.adapters.memory.model_registry import MemoryModelRegistry
+from interplay.core.errors import Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.models.call_facts import CallFacts, estimated_tokens
 from interplay.core.models.policy import Hedge, Policy, Shadow
@@ -61,7 +62,8 @@ class Accounts:
 
 
 class World:
-    def __init__(self, send: Send, **policy: Any) -> None:
+    def __init__(self, send: Send, missing: bool = False, **policy: Any) -> None:
+        self.missing = missing
         self.accounts = Accounts()
         self.policy = Policy(**policy)
         self.send = send
@@ -76,7 +78,8 @@ class World:
         accounts: Any = self.accounts
 
         async def provider(*_: Any) -> Any:
-            return None
+            if self.missing:
+                raise Unavailable("the store of secrets does not answer")
 
         clock = SystemClock()
         self.shadows = ShadowCall(MemoryComparisonStore(), clock, lambda: 0.0, accounts)
@@ -135,40 +138,36 @@ async def test_a_winner_whose_call_is_cancelled_while_the_other_winds_up_is_writ
     assert COUNTED in world.accounts.settled
 
 
-async def test_what_comes_whole_and_is_left_may_have_been_made_whole() -> None:
-    began = asyncio.Event()
-
-    async def send(_: Attempt) -> ChatAnswer:
-        began.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    world = World(send)
-    running = asyncio.create_task(world.run())
-    await began.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert world.accounts.written() == [("cancelled", Usage(10, 30_000, 0, 1), True)]
-
-
-async def test_of_a_stream_that_is_left_what_was_heard() -> None:
+@pytest.mark.parametrize(("streams", "answer"), [(False, 30_000), (True, 2)])
+async def test_what_is_left_is_what_was_heard_of_a_stream_and_else_may_have_been_made_whole(
+    streams: bool, answer: int
+) -> None:
     began = asyncio.Event()
 
     async def send(attempt: Attempt) -> ChatAnswer:
-        assert attempt.on_delta is not None
-        attempt.on_delta(Delta("eight letters are two tokens"[:8]))
+        if attempt.on_delta is not None:
+            attempt.on_delta(Delta("8 letter"))
         began.set()
         await asyncio.Event().wait()
         raise AssertionError
 
     world = World(send)
-    running = asyncio.create_task(world.run(on_delta=lambda _: None))
+    running = asyncio.create_task(world.run(on_delta=(lambda _: None) if streams else None))
     await began.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert world.accounts.written() == [("cancelled", Usage(10, 2, 0, 1), True)]
+    assert world.accounts.written() == [("cancelled", Usage(10, answer, 0, 1), True)]
+
+
+async def test_a_provider_that_cannot_be_had_was_asked_nothing() -> None:
+    async def never(_: Attempt) -> ChatAnswer:
+        raise AssertionError
+
+    world = World(never, missing=True)
+    with pytest.raises(Unavailable):
+        await world.run()
+    assert world.accounts.settled == [None]
 
 
 async def test_a_defect_of_ours_behind_an_answer_gives_nothing_back() -> None:

@@ -144,6 +144,9 @@ class TestLimits:
         clock.advance(60)
         assert [left for _, left in gate.admit.left(caller)] == [10]
 
+    async def test_a_process_that_never_asked_says_nothing_of_what_is_left(self, gate: Gate) -> None:
+        assert gate.admit.left(gate.knows(limits=Limits(requests=10))) == []
+
     async def test_a_flood_over_the_limit_hardly_asks_the_store(self, gate: Gate, store: Store) -> None:
         caller = gate.knows(limits=Limits(requests=5))
         await admitted(gate, caller)
