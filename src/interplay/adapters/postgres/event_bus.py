@@ -20,6 +20,8 @@ from interplay.core.runs.topics import Subscriptions
 from interplay.ports.event_bus import Message
 
 _COALESCE: Final = 0.002  # seconds
+_MANY: Final = 16  # hints in that time: who has more waits longer, since a notification costs a transaction
+_COALESCE_MANY: Final = 0.01  # seconds
 _MOST_BYTES: Final = 7900  # NOTIFY takes 8000
 _ENCODER: Final = msgspec.json.Encoder()
 _MOST_QUEUED: Final = 10_000
@@ -78,6 +80,8 @@ class PostgresEventBus:
         while True:
             await self._wanted.wait()
             await asyncio.sleep(_COALESCE)
+            if len(self._queue) > _MANY:
+                await asyncio.sleep(_COALESCE_MANY - _COALESCE)
             self._wanted.clear()
             payloads = self._packed()
             try:
