@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".cache" / "reports"
 FIRST = ("architecture", "unit")  # fast: part of `make check`
+SPREAD = ("services", "conformance")  # a file of these to whichever process is free: each has a server of its own
 LAST = ("faults", "acceptance")  # slow: run when all else was seen
 OUTSIDE = ("acceptance", "e2e")  # use the product as its users do
 
@@ -64,6 +65,7 @@ def suite_phase(name: str) -> Phase:
     report = REPORTS / f"{name}.xml"
     command = [sys.executable, "-m", "pytest", f"tests/{name}", "--durations=5", f"--junitxml={report}", "-q"]
     command += ["-n", "auto"] if name in FIRST else []  # these share no server
+    command += ["-n", "auto", "--dist", "loadfile"] if name in SPREAD else []
     return Phase(f"{name} tests", command, report)
 
 

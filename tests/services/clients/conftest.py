@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,12 +12,11 @@ from interplay.client import AsyncClient
 from interplay.core.models.registry import Connection, Deployment, Model
 from interplay.services.all_in_one.machine import Machine, run_machine
 from interplay.settings import load_settings
+from tests.made_once import npm_packages
 from tests.postgres_server import PostgresServer, drop_database, fresh_database
 from tests.provider_server import ProviderServer, provider_server
 
-ROOT = Path(__file__).resolve().parents[3]
 NODE = Path(__file__).resolve().parent / "node"
-INSTALL_SECONDS = 240
 ASK = """
 flow: ask
 inputs: {question: string}
@@ -65,13 +61,5 @@ async def machine(
 
 @pytest.fixture(scope="session")
 def node_folder() -> Path:
-    """The folder with OpenAI's Node SDK in it, below `.cache`; made once for each lock file."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(NODE.iterdir()))).hexdigest()[:16]
-    folder = ROOT / ".cache" / "openai-node" / digest
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(NODE, folder)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, cwd=folder, check=True, timeout=INSTALL_SECONDS)
-        (folder / "ready").touch()
-    return folder
+    """The folder with OpenAI's Node SDK in it."""
+    return npm_packages("openai-node", NODE.iterdir())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -13,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.made_once import npm_packages
+
 HERE = Path(__file__).resolve().parent / "aimock"
-INSTALL_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,9 @@ class Aimock:
             return json.load(answer)
 
 
-def installed() -> Path:
-    """The folder with aimock in it, below `.cache`; made once for each lock file."""
-    lock = (HERE / "package-lock.json").read_bytes() + (HERE / "serve.mjs").read_bytes()
-    folder = ROOT / ".cache" / "aimock" / hashlib.sha256(lock).hexdigest()[:16]
-    if (folder / "ready").exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name in ("package.json", "package-lock.json", "serve.mjs"):
-        shutil.copy(HERE / name, folder / name)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run(command, cwd=folder, check=True, timeout=INSTALL_SECONDS)
-    (folder / "ready").touch()
-    return folder
-
-
 @contextmanager
 def aimock_server() -> Iterator[Aimock]:
-    folder = installed()
+    folder = npm_packages("aimock", [HERE / name for name in ("package.json", "package-lock.json", "serve.mjs")])
     process = subprocess.Popen(
         ["node", "serve.mjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

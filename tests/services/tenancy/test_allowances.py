@@ -85,6 +85,7 @@ class TestLostProcesses:
             ("usd:organisation:all:total", 900),
             ("usd:project:3:total", 0),
         ],
+        ids=["key", "project", "organisation", "another project"],
     )
     async def test_money_is_compared_with_the_records_of_its_owner(
         self, ledger: Ledger, meter_id: str, spent: int
