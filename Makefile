@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INTERPLAY := .venv/bin/interplay
 
-.PHONY: help demo up check test e2e bench bench-peers client wheel docs format unit seek lock clean setup
+.PHONY: help demo up check test e2e bench bench-peers client kafka wheel docs format unit seek lock clean setup
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench-peers: setup ## The same work on other systems, installed below .cache/pee
 
 client: setup ## Write the OpenAPI document that clients are generated from
 	@$(PYTHON) -m tools.write_reference openapi.json
+
+kafka: setup ## A real Kafka on this machine, PORT=9092; Ctrl-C ends it
+	@$(PYTHON) -m tools.kafka $(PORT)
 
 wheel: setup ## Build the wheel into dist/
 	@.cache/uv/bin/uv build --quiet --wheel --out-dir dist

@@ -43,6 +43,7 @@ from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
+from interplay.bootstrap_kafka import Broker, make_broker
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
@@ -124,13 +125,14 @@ class Platform:
     comparisons: PostgresComparisonStore
     calls: CallModel
     tenancy: Tenancy
+    broker: Broker
 
     def worker(self) -> Worker:
         settings = self.settings
         runnables = LangChainRunnables(self.extensions.runnables, load)
         functions = {name: load(reference, name) for name, reference in self.extensions.tools.items()}
         tools = CallTool([PythonTools(functions), self.tool_servers])
-        executor = ExecuteStep(self.calls, self.http, self.secrets, tools, runnables)
+        executor = ExecuteStep(self.calls, self.http, self.broker.writer, self.secrets, tools, runnables)
         parts = WorkerParts(
             self.queue,
             self.bus,
@@ -204,6 +206,7 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
         await platform.calls.close()
         await platform.providers.close()
         await platform.http.close()
+        await platform.broker.close()
         await platform.model_server.stop()
         await platform.queue.close()
         if isinstance(platform.bus, PostgresEventBus):
@@ -276,6 +279,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         comparisons=comparisons,
         calls=CallModel(live, providers.of, clock, random.random, CallExtras(reuse, shadows, accounts)),
         tenancy=tenancy,
+        broker=make_broker(settings),
     )
 
 

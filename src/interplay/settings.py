@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from interplay.core.errors import SetupError
@@ -43,6 +43,20 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(20.0, ge=0, le=600, description="How long a stopping worker lets attempts end.")
     retention_days: int = Field(30, ge=1, le=3650, description="How long ended runs are kept.")
     usage_days: int = Field(400, ge=1, le=36500, description="How long usage records are kept; daily sums stay.")
+    kafka_bootstrap: str | None = Field(
+        None, description="Addresses of a Kafka, with commas; without them flows write to no topics."
+    )
+    kafka_security: Literal["plaintext", "tls"] = Field("plaintext", description="How the broker is spoken to.")
+    kafka_sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How Interplay says to the broker who it is; without it, it does not."
+    )
+    kafka_username: str | None = Field(None, description="The user of `INTERPLAY_KAFKA_SASL`.")
+    kafka_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_ca: Path | None = Field(
+        None, description="A PEM file with the authorities that the broker's certificate is from; the system's without."
+    )
+    kafka_certificate: Path | None = Field(None, description="A PEM file with Interplay's own certificate.")
+    kafka_certificate_key: Path | None = Field(None, description="A PEM file with the key of that certificate.")
     model_idle_seconds: float = Field(300.0, ge=1, description="After how long an idle local model is unloaded.")
     extensions: Path | None = Field(
         None, description="A file that names Python tools, MCP servers by command, and runnables of this worker."

@@ -49,7 +49,8 @@ class TestReferencePages:
 
     def test_what_a_kind_gives_is_told_for_each_way_to_write_it(self) -> None:
         assert gives_of(KINDS["wait"]) == "`waited` (number) with `for` or `until`; any value with `signal`"
-        assert gives_of(KINDS["emit"]) == "`status` (integer)"
+        assert gives_of(KINDS["emit"]).startswith("`status` (integer) with `url`; `topic` (string), ")
+        assert gives_of(KINDS["embed"]).startswith("`vectors` ")
 
     def test_every_field_of_models_and_policies_is_explained_and_no_other(self) -> None:
         assert set(MEANINGS) == set(SECTIONS)

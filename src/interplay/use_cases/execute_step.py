@@ -18,8 +18,10 @@ from interplay.core.runs.retrying import LONGEST_WISH
 from interplay.ports.http_caller import HttpCaller, HttpRequest
 from interplay.ports.runnables import Runnables
 from interplay.ports.secret_store import SecretStore
+from interplay.ports.topic_writer import TopicWriter
 from interplay.use_cases.call_model import CallModel
 from interplay.use_cases.call_tool import CallTool
+from interplay.use_cases.emit_value import emit_to_topic
 from interplay.use_cases.hide_secrets import Hidden
 from interplay.use_cases.step_call import StepCall, StepResult
 from interplay.use_cases.step_model_calls import chat_call, classify_call, embed_call, predict_call, rerank_call
@@ -33,10 +35,17 @@ class ExecuteStep:
     """Implements `step_call.StepExecutor`."""
 
     def __init__(
-        self, calls: CallModel, http: HttpCaller, secrets: SecretStore, tools: CallTool, runnables: Runnables
+        self,
+        calls: CallModel,
+        http: HttpCaller,
+        topics: TopicWriter,
+        secrets: SecretStore,
+        tools: CallTool,
+        runnables: Runnables,
     ) -> None:
         self._calls = calls
         self._http = http
+        self._topics = topics
         self._secrets = secrets
         self._tools = tools
         self._runnables = runnables
@@ -174,6 +183,8 @@ class ExecuteStep:
         return StepResult(output, None, {"status": answer.status})
 
     async def _emit(self, call: StepCall) -> StepResult:
+        if "topic" in call.args:
+            return await emit_to_topic(self._topics, call)
         headers, hidden = await self._headers(call)
         headers |= {"Content-Type": "application/json", "Idempotency-Key": call.idempotency_key}
         value = {

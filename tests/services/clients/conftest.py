@@ -12,9 +12,9 @@ from interplay.client import AsyncClient
 from interplay.core.models.registry import Connection, Deployment, Model
 from interplay.services.all_in_one.machine import Machine, run_machine
 from interplay.settings import load_settings
-from tests.made_once import npm_packages
 from tests.postgres_server import PostgresServer, drop_database, fresh_database
 from tests.provider_server import ProviderServer, provider_server
+from tools.made_once import npm_packages
 
 NODE = Path(__file__).resolve().parent / "node"
 ASK = """

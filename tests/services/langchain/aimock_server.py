@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.made_once import npm_packages
+from tools.made_once import npm_packages
 
 HERE = Path(__file__).resolve().parent / "aimock"
 

@@ -15,9 +15,9 @@ from interplay.adapters.openai_http.provider import OpenAIProvider
 from interplay.core.failures import StepFailure
 from interplay.core.models.registry import Connection, Deployment, Price
 from interplay.core.models.requests import ChatRequest, Delta
-from tests.made_once import INSTALL_SECONDS
 from tests.services.langchain.aimock_server import Aimock, aimock_server
 from tests.vendors import KINDS, chat_of, provider_of
+from tools.made_once import INSTALL_SECONDS
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 60)
 

@@ -16,6 +16,7 @@ from interplay.adapters.memory.http_caller import MemoryHttpCaller
 from interplay.adapters.memory.model_registry import MemoryModelRegistry
 from interplay.adapters.memory.runnables import MemoryRunnables
 from interplay.adapters.memory.secret_store import MemorySecretStore
+from interplay.adapters.memory.topic_writer import MemoryTopicWriter
 from interplay.core.failures import StepFailure
 from interplay.core.flows.ir import Policy
 from interplay.core.flows.plan import Evaluable, Names
@@ -172,7 +173,8 @@ class TestShapeOfArguments:
     )
     async def test_is_asked_for_in_a_sentence(self, kind: str, args: dict[str, Any], words: str) -> None:
         calls = CallModel(LiveModels(MemoryModelRegistry()), None, SystemClock(), random.random)
-        executor = ExecuteStep(calls, MemoryHttpCaller(), MemorySecretStore(), CallTool([]), MemoryRunnables({}))
+        reach = (MemoryHttpCaller(), MemoryTopicWriter(), MemorySecretStore())
+        executor = ExecuteStep(calls, *reach, CallTool([]), MemoryRunnables({}))
         call = StepCall(uuid4(), 1, "s", 1, kind, args, Policy(), "key", None)
         with pytest.raises(StepFailure) as failed:
             await executor.execute(call)

@@ -12,6 +12,7 @@ from interplay.core.flows.kinds import Kind
 from interplay.core.flows.policies import Reporter
 from interplay.core.flows.schemas import schema_problems
 from interplay.core.flows.source import Path
+from interplay.core.flows.topics import topic_problem
 from interplay.core.flows.types import TypeProblem, parse_type
 
 Config = Mapping[str, Any]
@@ -39,8 +40,8 @@ def check_combinations(reporter: Reporter, kind: Kind, config: Config, policy: P
 
 
 def secrets_in(config: Config, kind: Kind) -> Iterator[Path]:
-    """Where `secret://` stands outside of the headers of http and emit; inner steps speak for themselves."""
-    skipped = {"headers"} if kind.name in ("http", "emit") else set()
+    """Where `secret://` stands outside of the headers of http and of a webhook; inner steps speak for themselves."""
+    skipped = {"headers"} if kind.name in ("http", "emit") and "topic" not in config else set()
     if kind.composing:
         skipped.add("steps")
     for name, value in config.items():
@@ -67,6 +68,13 @@ def _address(config: Config) -> Iterator[Finding]:
     if isinstance(url, str) and "$" not in url and not _ADDRESS.match(url):
         meant = None if ":" in url.split("/", 1)[0] else f"Did you mean 'https://{url.lstrip('/')}'?"
         yield "url", f"{url!r} is no address", "http://… or https://…", meant
+
+
+def _emission(config: Config) -> Iterator[Finding]:
+    topic = config.get("topic")
+    if isinstance(topic, str) and "$" not in topic and (problem := topic_problem(topic)) is not None:
+        yield "topic", problem, None, None
+    yield from _address(config)
 
 
 def _labels(config: Config) -> Iterator[Finding]:
@@ -143,7 +151,7 @@ def _alternatives(config: Config) -> Iterator[Finding]:
 _CHECKS: Final[Mapping[str, Callable[[Config], Iterator[Finding]]]] = {
     "chat": _chat,
     "http": _address,
-    "emit": _address,
+    "emit": _emission,
     "classify": _labels,
     "approve": _approval,
     "wait": _waiting,

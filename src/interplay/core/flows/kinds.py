@@ -132,6 +132,12 @@ def _wait_result(config: Mapping[str, Any], _: Mapping[str, Type]) -> Type:
     return ANY if "signal" in config else object_of(waited=NUMBER)
 
 
+def _emit_result(config: Mapping[str, Any], _: Mapping[str, Type]) -> Type:
+    return (
+        object_of(topic=STRING, partition=INTEGER, offset=INTEGER) if "topic" in config else object_of(status=INTEGER)
+    )
+
+
 def _set_result(_: Mapping[str, Any], types: Mapping[str, Type]) -> Type:
     return types.get("value", OBJECT)
 
@@ -375,14 +381,16 @@ KINDS: Final[dict[str, Kind]] = {
         ),
         Kind(
             "emit",
-            "Sends a value to a webhook.",
+            "Sends a value to a webhook, or to a topic of Kafka; done when it was taken there.",
             {
-                "url": Field(Form.VALUE, "The webhook.", STRING, required=True),
-                "key": Field(Form.VALUE, "A key that the receiver may use."),
+                "url": Field(Form.VALUE, "The webhook.", STRING),
+                "topic": Field(Form.VALUE, "The topic. It must be there: none is made silently.", STRING),
+                "key": Field(Form.VALUE, "A key that the receiver may use; records of one key keep their order."),
                 "value": Field(Form.VALUE, "What is sent.", required=True),
-                "headers": Field(Form.VALUE, "Headers; `secret://name` stands for a secret.", OBJECT),
+                "headers": Field(Form.VALUE, "Headers; `secret://name` stands for a secret of a webhook.", OBJECT),
             },
-            _constant(object_of(status=INTEGER)),
+            _emit_result,
+            one_of=(("url", "topic"),),
             example="emit: {url: $inputs.callback, value: $reply.text}",
         ),
     )

@@ -1,4 +1,4 @@
-"""What tests bring from a registry: once for each version of it, whoever asks first, kept below `.cache`."""
+"""What tests and targets of make bring from a registry: once for each version of it, kept below `.cache`."""
 
 from __future__ import annotations
 

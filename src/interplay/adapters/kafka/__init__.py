@@ -1,0 +1,1 @@
+"""Kafka, by librdkafka (`confluent-kafka`): the only code that imports it."""

@@ -1,0 +1,82 @@
+"""How a broker is reached, and what it says in our words."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from interplay.adapters.kafka.library import library
+from interplay.core.failures import StepFailure
+
+_LOG: Final = logging.getLogger("interplay.kafka")
+_SILENCE: Final = 30.0  # seconds between two log lines about the same
+_UNKNOWN: Final = ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "TOPIC_EXCEPTION")
+_FORBIDDEN: Final = (
+    "TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED",
+)  # fmt: skip
+_REFUSED: Final = ("INVALID_RECORD", "INVALID_MSG", "_INVALID_ARG", "POLICY_VIOLATION")
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """`settings`: librdkafka's own, such as those of TLS and SASL."""
+
+    bootstrap: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def configured(self, **more: Any) -> dict[str, Any]:
+        """The settings of one client."""
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "client.id": "interplay",
+            "allow.auto.create.topics": False,
+            "reconnect.backoff.max.ms": 2000,
+            "log_level": 2,  # what it has to say comes as errors, in our words
+            "error_cb": _Complaints(),
+            **self.settings,
+            **{name.replace("_", "."): value for name, value in more.items()},
+        }
+
+
+class _Complaints:
+    """What happens to a connection as a whole; librdkafka mends it by itself, and tells of each try."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, float] = {}
+
+    def __call__(self, error: Any) -> None:
+        now = time.monotonic()
+        if now >= self._next.get(error.code(), 0.0):
+            self._next[error.code()] = now + _SILENCE
+            _LOG.warning("the broker: %s", words(error))
+
+
+def words(error: Any) -> str:
+    """What the library says, without the name of its thread."""
+    said = str(error.str()).strip().rstrip(".")
+    return said.split("]: ", 1)[-1]
+
+
+@functools.cache
+def _codes(names: tuple[str, ...]) -> frozenset[int]:
+    kinds = library().KafkaError
+    return frozenset(getattr(kinds, name) for name in names)
+
+
+def failure(error: Any, topic: str) -> StepFailure:
+    """Why a record was not written."""
+    code, said = error.code(), words(error)
+    if code in _codes(_UNKNOWN):
+        return StepFailure("not_found", f"There is no topic {topic!r}.", advice="Make it first; none is made silently.")
+    if code in _codes(_FORBIDDEN):
+        return StepFailure("unauthorized", f"The broker does not let Interplay write to {topic!r}: {said}.")
+    if code in _codes(("MSG_SIZE_TOO_LARGE",)):
+        advice = "Write less, or raise `max.message.bytes` of the topic."
+        return StepFailure("bad_request", f"The record is larger than topic {topic!r} takes.", advice=advice)
+    if code in _codes(_REFUSED):
+        return StepFailure("bad_request", f"The broker does not take a record for {topic!r}: {said}.")
+    return StepFailure("unavailable", f"The broker did not take a record for {topic!r} in time: {said}.")

@@ -1,0 +1,118 @@
+"""A thin bridge from asyncio to librdkafka's producer.
+
+The library has threads of its own that send; `produce` never waits. One thread of ours asks for what was delivered
+and tells the event loop of many records at once: a wake-up of the loop for each would cost more than the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from typing import Any, Final
+
+from interplay.adapters.kafka.connection import KafkaConnection, failure
+from interplay.adapters.kafka.library import library
+from interplay.core.failures import StepFailure
+from interplay.ports.topic_writer import TopicPlace, TopicRecord
+
+_LOG: Final = logging.getLogger("interplay.kafka")
+_POLL: Final = 0.1  # seconds that the thread waits for something to tell
+_MOST_UNDER_WAY: Final = 50_000  # records
+Delivered = tuple["asyncio.Future[TopicPlace]", Any | None, Any]
+
+
+class KafkaProducer:
+    """Idempotent: the broker writes a record that the library sent twice once, and keeps its order in a partition.
+
+    `patience`: seconds until a record that the broker does not take is given up.
+    """
+
+    def __init__(self, connection: KafkaConnection, patience: float = 30.0) -> None:
+        self._connection = connection
+        self._patience = patience
+        self._producer: Any = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._delivered: deque[Delivered] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._room = asyncio.Semaphore(_MOST_UNDER_WAY)
+
+    async def send(self, record: TopicRecord) -> TopicPlace:
+        """As `TopicWriter.write`."""
+        async with self._room:
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[TopicPlace] = loop.create_future()
+            producer = self._started(loop)
+            try:
+                producer.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    on_delivery=lambda error, message: self._note(done, error, message),
+                )
+            except library().KafkaException as refused:
+                raise failure(refused.args[0], record.topic) from None
+            except BufferError:
+                raise StepFailure("unavailable", "Too much waits for the broker already.", retry_after=1.0) from None
+            except (TypeError, ValueError) as wrong:
+                raise StepFailure("bad_request", f"That is no record for {record.topic!r}: {wrong}.") from None
+            return await done
+
+    async def close(self) -> None:
+        """Waits for what is under way, as long as patience lasts."""
+        self._closing = True
+        thread, self._thread, self._producer = self._thread, None, None
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
+
+    def _started(self, loop: asyncio.AbstractEventLoop) -> Any:
+        if self._producer is None:
+            if self._closing:
+                raise StepFailure("unavailable", "This process ends.")
+            self._loop = loop
+            settings = self._connection.configured(
+                enable_idempotence=True,
+                delivery_timeout_ms=int(self._patience * 1000),
+                linger_ms=2,
+                compression_type="lz4",
+                topic_metadata_propagation_max_ms=2000,  # how long an unknown topic may be one that was just made
+            )
+            self._producer = library().Producer(settings)
+            self._thread = threading.Thread(target=self._poll, args=(self._producer,), name="kafka", daemon=True)
+            self._thread.start()
+        return self._producer
+
+    # in the thread
+
+    def _poll(self, producer: Any) -> None:
+        while producer is self._producer or len(producer):
+            producer.poll(_POLL)
+
+    def _note(self, done: asyncio.Future[TopicPlace], error: Any | None, message: Any) -> None:
+        self._delivered.append((done, error, message))
+        if len(self._delivered) == 1 and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell)
+
+    # on the loop
+
+    def _tell(self) -> None:
+        for _ in range(len(self._delivered)):
+            done, error, message = self._delivered.popleft()
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(TopicPlace(message.topic(), message.partition(), message.offset()))
+            else:
+                if error.fatal():
+                    self._begin_anew(error)
+                done.set_exception(failure(error, message.topic()))
+        if self._delivered and self._loop is not None:
+            self._loop.call_soon(self._tell)
+
+    def _begin_anew(self, error: Any) -> None:
+        """The broker forgot who we are, so nothing more would be written by this producer: the next is another one."""
+        _LOG.error("the producer is given up: %s", error.str())
+        self._producer = None

@@ -1,0 +1,58 @@
+"""A real Kafka for tests: one broker a session, new topics for each test."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tools.kafka import KafkaBroker
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaBroker]:
+    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
+        broker = KafkaBroker(Path(folder))
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.stop()
+
+
+def fresh_topic(broker: KafkaBroker, partitions: int = 1, name: str | None = None, **settings: str) -> str:
+    """Makes a topic of this name, or of one that nobody has had."""
+    name = name or f"test-{next(_NUMBERS)}"
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.create_topics([NewTopic(name, partitions, 1, config=dict(settings))])[name].result(30)
+    return name
+
+
+def records_of(broker: KafkaBroker, topic: str, partition: int) -> list[Any]:
+    """Everything that stands in a partition now."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "look", "enable.auto.commit": False})
+    try:
+        place = TopicPartition(topic, partition, 0)
+        _, end = consumer.get_watermark_offsets(place, timeout=10)
+        consumer.assign([place])
+        found: list[Any] = []
+        while len(found) < end:
+            found += consumer.consume(end - len(found), timeout=10)
+        assert all(message.error() is None for message in found)
+        return [(message.key(), message.value(), tuple(message.headers() or ())) for message in found]
+    finally:
+        consumer.close()
+
+
+@pytest.fixture
+def topic(kafka: KafkaBroker) -> str:
+    """A new topic of one partition."""
+    return fresh_topic(kafka)
