@@ -39,6 +39,7 @@ from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.result_cache import PostgresResultCache
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
+from interplay.adapters.postgres.schedule_store import PostgresScheduleStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.python_tools.loading import load
@@ -60,6 +61,7 @@ from interplay.use_cases.call_model import CallExtras, CallModel
 from interplay.use_cases.call_tool import CallTool
 from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
+from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
 from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
@@ -68,6 +70,7 @@ from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
 from interplay.use_cases.shadow_call import ShadowCall
+from interplay.use_cases.submit_run import SubmitRun
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
 _LOG = logging.getLogger("interplay")
@@ -107,6 +110,7 @@ class Platform:
     bus: EventBus
     runs: PostgresRunStore
     queue: PostgresRunQueue
+    schedules: PostgresScheduleStore
     flows: PostgresFlowStore
     blobs: PostgresBlobStore
     models: PostgresModelRegistry
@@ -154,6 +158,12 @@ class Platform:
             drain=settings.drain_seconds,
         )
         return Worker(parts, options)
+
+    def prepare_fire(self) -> PrepareFire:
+        return PrepareFire(SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id), new_id)
+
+    def scheduler(self) -> Scheduler:
+        return Scheduler(self.schedules, self.prepare_fire(), self.bus)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -240,6 +250,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         LangChainProviders(secrets, checked_json, recently),
     )
     clock, cache = SystemClock(), PostgresResultCache(database)
+    runs = PostgresRunStore(database, failpoints)
     bus = MemoryEventBus() if alone else PostgresEventBus(database)
     models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
     tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
@@ -259,8 +270,9 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         database=database,
         clock=clock,
         bus=bus,
-        runs=PostgresRunStore(database, failpoints),
+        runs=runs,
         queue=PostgresRunQueue(database, failpoints),
+        schedules=PostgresScheduleStore(database, runs, failpoints),
         flows=flows,
         blobs=PostgresBlobStore(database),
         models=models,

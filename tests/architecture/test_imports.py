@@ -55,6 +55,7 @@ PUTS_TOGETHER = f"{PACKAGE}.services.all_in_one"
 LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     # Pure libraries, each behind one file of ours.
     "cel_expr_python": ("core.flows.expressions",),
+    "cronsim": ("core.schedules.cron",),
     "jinja2": ("core.flows.templates",),
     "ruamel": ("core.flows.source",),
     # Records of the core are msgspec structures: see docs/adr/0003.

@@ -27,6 +27,7 @@ from interplay.adapters.memory.price_store import MemoryPriceStore
 from interplay.adapters.memory.result_cache import MemoryResultCache
 from interplay.adapters.memory.run_queue import MemoryRunQueue
 from interplay.adapters.memory.run_store import MemoryRunStore
+from interplay.adapters.memory.schedule_store import MemoryScheduleStore
 from interplay.adapters.memory.slots import MemorySlots
 from interplay.adapters.memory.usage_store import MemoryUsageStore
 from interplay.adapters.postgres.allowance_store import PostgresAllowanceStore
@@ -43,6 +44,7 @@ from interplay.adapters.postgres.price_store import PostgresPriceStore
 from interplay.adapters.postgres.result_cache import PostgresResultCache
 from interplay.adapters.postgres.run_queue import PostgresRunQueue
 from interplay.adapters.postgres.run_store import PostgresRunStore
+from interplay.adapters.postgres.schedule_store import PostgresScheduleStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.usage_store import PostgresUsageStore
@@ -78,6 +80,7 @@ class Stores:
     config: Any
     usage: Any
     comparisons: Any
+    schedules: Any
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -102,10 +105,11 @@ async def stores(
     database = Database(url)
     bus = PostgresEventBus(database)
     await bus.start()
+    runs = PostgresRunStore(database)
     stores = Stores(
         "postgres",
         PostgresRunQueue(database),
-        PostgresRunStore(database),
+        runs,
         PostgresFlowStore(database),
         PostgresBlobStore(database),
         PostgresResultCache(database),
@@ -118,6 +122,7 @@ async def stores(
         PostgresConfigStore(database),
         PostgresUsageStore(database),
         PostgresComparisonStore(database),
+        PostgresScheduleStore(database, runs),
     )
     yield stores
     await stores.queue.close()
@@ -129,10 +134,11 @@ async def stores(
 def in_memory() -> Stores:
     clock = SystemClock()
     ledger, config = MemoryLedger(clock), MemoryConfigLedger()
+    runs = MemoryRunStore(ledger)
     return Stores(
         "memory",
         MemoryRunQueue(ledger),
-        MemoryRunStore(ledger),
+        runs,
         MemoryFlowStore(clock),
         MemoryBlobStore(ledger),
         MemoryResultCache(clock),
@@ -145,6 +151,7 @@ def in_memory() -> Stores:
         MemoryConfigStore(config),
         MemoryUsageStore(clock),
         MemoryComparisonStore(),
+        MemoryScheduleStore(ledger, runs),
     )
 
 

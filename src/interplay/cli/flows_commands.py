@@ -13,6 +13,7 @@ from interplay.cli import exit_codes
 from interplay.cli.files import FlowFile
 from interplay.cli.output import ago, complain, console, print_json, print_table
 from interplay.cli.runs_commands import as_json
+from interplay.cli.schedule_files import ScheduleFiles
 from interplay.cli.target import all_of, with_client
 from interplay.client import ApiError, AsyncClient
 from interplay.contracts.http.answers import CheckResult
@@ -21,6 +22,7 @@ from interplay.core.flows.compile import check_flow
 from interplay.core.flows.ir import flows_called
 from interplay.core.flows.problems import Problem, render
 from interplay.core.models.registry import Connection, Model, Registry
+from interplay.core.schedules.reading import is_schedules, read_schedules
 from interplay.use_cases.register_models import LOCAL, read_registry
 
 
@@ -71,10 +73,12 @@ def _known_models(path: Path) -> dict[str, str] | None:
 @as_json
 @click.pass_context
 def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan: bool, as_json: bool) -> None:
-    """Make the server have these flows and models, by name; says what changes. Again changes nothing."""
+    """Make the server have these flows, models and schedules, by name; says what changes. Again changes nothing."""
     files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
     given = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
-    flows = [file for file in given if not is_extensions(file.text)]  # those are for workers, not for the server
+    timed = [file for file in given if is_schedules(file.text)]
+    # extensions are for workers, not for the server
+    flows = [file for file in given if file not in timed and not is_extensions(file.text)]
     registries = [(path, path.read_text(encoding="utf-8")) for path in files if path.name == "interplay.yaml"]
 
     async def work(client: AsyncClient) -> bool:
@@ -83,14 +87,18 @@ def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan
         wanted = [_wanted(path, text, there) for path, text in registries]
         models = {name: str(model.task) for registry in wanted for name, model in registry.models.items()}
         coming = {flow.name: list(flow.inputs) for file in flows if (flow := file.parsed.flow) is not None}
+        by_name = {flow.name: flow for file in flows if (flow := file.parsed.flow) is not None}
+        written = [one for file in timed for one in read_schedules(file.text, str(file.path))]
         checks = [await client.flows.check(file.text, file.files, str(file.path), models, coming) for file in flows]
         right = [_told(file, checked, said) for file, checked in zip(flows, checks, strict=True)]
         ok = all(right)  # after all were told
-        if ok:
+        schedules = await ScheduleFiles.of(client, written, by_name) if ok else None
+        if schedules is not None:
             for registry in wanted:
                 await _apply_registry(client, registry, there, said)
             for file, checked in _called_first(list(zip(flows, checks, strict=True))):
                 await _apply_flow(client, file, str(checked["version"]), channel, said)
+            await schedules.apply(client, plan, said.say)
         elif not plan:
             complain("nothing was applied")
         if as_json:

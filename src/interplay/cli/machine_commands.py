@@ -15,8 +15,8 @@ from interplay.cli.target import part, run_service, running_server, set_up_logs,
 from interplay.core.errors import SetupError
 from interplay.settings import Settings, described
 
-SERVICES = ("api", "worker", "gateway", "model-server")
-LATER = ("ingester", "scheduler", "recorder")
+SERVICES = ("api", "worker", "gateway", "scheduler", "model-server")
+LATER = ("ingester", "recorder")
 
 
 @click.command()

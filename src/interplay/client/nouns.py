@@ -1,4 +1,4 @@
-"""The nouns of the API: flows, runs, batches, approvals, models, connections, system.
+"""The nouns of the API: flows, runs, batches, schedules, approvals, models, connections, system.
 
 What methods return are the TypedDicts of `interplay.contracts.http.answers`. The client without `await`, `sync.py`,
 is written from this module by `make docs`.
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from interplay.client.errors import NotAvailable, Unreachable
 from interplay.client.noun import Noun
+from interplay.client.schedule_noun import Schedules
 from interplay.client.tenancy_nouns import Budgets, Keys, Prices, Projects, Usage
 from interplay.client.transport import PATIENCE, Transport
 from interplay.contracts.http.answers import (
@@ -431,6 +432,7 @@ class AsyncClient:
         self.flows = Flows(self._transport)
         self.runs = Runs(self._transport)
         self.batches = Batches(self._transport)
+        self.schedules = Schedules(self._transport)
         self.approvals = Approvals(self._transport)
         self.models = Models(self._transport)
         self.connections = Connections(self._transport)

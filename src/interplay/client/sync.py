@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, overload
 
-from interplay.client import nouns, tenancy_nouns
+from interplay.client import nouns, schedule_noun, tenancy_nouns
 from interplay.client.loop_thread import LoopThread
 from interplay.client.nouns import AsyncClient
 from interplay.client.transport import PATIENCE
@@ -56,6 +56,12 @@ from interplay.contracts.http.answers import (
     RunFull,
     RunPage,
     RunSummary,
+    Schedule,
+    ScheduleFired,
+    ScheduleFirePage,
+    SchedulePage,
+    SchedulePreview,
+    SchedulePut,
     SignalLeft,
     StreamEvent,
     System,
@@ -262,6 +268,64 @@ class Batches:
     def each(self) -> Iterator[BatchSummary]:
         """All batches, newest first."""
         return self._loop.each(self._noun.each())
+
+
+class Schedules:
+    """Schedules: when flows run by themselves."""
+
+    def __init__(self, noun: schedule_noun.Schedules, loop: LoopThread) -> None:
+        self._noun = noun
+        self._loop = loop
+
+    def put(self, name: str, cron: str, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any) -> SchedulePut:
+        """Makes or changes it. More: zone, channel, version, overlap (allow, skip, queue, cancel_other), catch_up
+        (none, last, all), most, paused.
+        """
+        return self._loop.run(self._noun.put(name, cron, flow, inputs, **more))
+
+    def get(self, name: str) -> Schedule:
+        """One schedule."""
+        return self._loop.run(self._noun.get(name))
+
+    def list(self, limit: int = 100, cursor: str | None = None) -> SchedulePage:
+        """A page of schedules, by name."""
+        return self._loop.run(self._noun.list(limit, cursor))
+
+    def each(self) -> Iterator[Schedule]:
+        """All schedules, by name."""
+        return self._loop.each(self._noun.each())
+
+    def delete(self, name: str) -> None:
+        """Forgets it and its fires; the runs stay."""
+        self._loop.run(self._noun.delete(name))
+
+    def pause(self, name: str) -> Schedule:
+        """It fires no more until it is resumed."""
+        return self._loop.run(self._noun.pause(name))
+
+    def resume(self, name: str) -> Schedule:
+        """It fires again from now on."""
+        return self._loop.run(self._noun.resume(name))
+
+    def fire(self, name: str, *, key: str | None = None) -> ScheduleFired:
+        """Starts a run now, beside its times. `key`: an idempotency key."""
+        return self._loop.run(self._noun.fire(name, key=key))
+
+    def preview(self, name: str, count: int = 10) -> SchedulePreview:
+        """The moments of its next fires."""
+        return self._loop.run(self._noun.preview(name, count))
+
+    def preview_times(
+        self, cron: str, zone: str = "UTC", count: int = 10, after: float | None = None
+    ) -> SchedulePreview:
+        """When a schedule with these times would fire; nothing is kept. `after`: from then on, in seconds since the
+        epoch.
+        """
+        return self._loop.run(self._noun.preview_times(cron, zone, count, after))
+
+    def fires(self, name: str, limit: int = 50, cursor: str | None = None) -> ScheduleFirePage:
+        """What came of its fires, the latest first."""
+        return self._loop.run(self._noun.fires(name, limit, cursor))
 
 
 class Approvals:
@@ -506,6 +570,7 @@ class Client:
         self.flows = Flows(self._client.flows, self._loop)
         self.runs = Runs(self._client.runs, self._loop)
         self.batches = Batches(self._client.batches, self._loop)
+        self.schedules = Schedules(self._client.schedules, self._loop)
         self.approvals = Approvals(self._client.approvals, self._loop)
         self.models = Models(self._client.models, self._loop)
         self.connections = Connections(self._client.connections, self._loop)

@@ -3,7 +3,7 @@
 Never the truth. A lost, doubled, late or reordered message costs time and nothing else, because
 every listener also looks at the ledger now and then. Topics: `queue.<queue>` (a run may be
 claimable), `run.<run id>` (its journal has grown, or a token delta), `worker.<worker id>` (a signal
-or cancel for a run that it holds), `config.changed` (a key, model, connection, budget
+or cancel for a run that it holds), `schedule.changed`, `config.changed` (a key, model, connection, budget
 or price changed).
 """
 

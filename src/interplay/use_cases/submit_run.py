@@ -64,9 +64,20 @@ class SubmitRun:
                 versions[key] = await self._version(project_id, request)
             new.append(await self._new(project_id, request, versions[key]))
         created = await self._runs.create(new, whole)
+        self.told(new)
+        return created
+
+    async def prepare(self, project_id: int, request: RunRequest) -> NewRun:
+        """The run as it would be created, for whoever does it together with something else, and calls `told` then.
+
+        Raises NotFound (flow, channel, version) and InvalidRunInputs.
+        """
+        return await self._new(project_id, request, await self._version(project_id, request))
+
+    def told(self, new: Sequence[NewRun]) -> None:
+        """Wakes workers for what was created."""
         for queue in {run.queue for run in new}:
             self._bus.publish(f"queue.{queue}", {"runs": len(new)})
-        return created
 
     async def _version(self, project_id: int, request: RunRequest) -> str:
         if request.version is not None:

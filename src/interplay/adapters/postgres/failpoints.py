@@ -46,6 +46,10 @@ class Failpoint(Enum):
     SIGNAL_AFTER = "signal-after"
     CANCEL_BEFORE = "cancel-before"
     CANCEL_AFTER = "cancel-after"
+    FIRE_BEFORE = "fire-before"
+    FIRE_HELD = "fire-held"
+    FIRE_WRITTEN = "fire-written"
+    FIRE_AFTER = "fire-after"
 
 
 class Failpoints:

@@ -52,6 +52,10 @@ class PostgresRunStore:
                     raise _used(whole.key, row["run_id"])
             return made
 
+    async def create_within(self, connection: Any, runs: Sequence[NewRun]) -> list[CreatedRun]:
+        """As part of a transaction of somebody else's."""
+        return await self._insert(connection, runs, _columns(runs))
+
     async def _insert(self, connection: Any, runs: Sequence[NewRun], columns: list[list[Any]]) -> list[CreatedRun]:
         await self._failpoints.reach(Failpoint.CREATE_BEFORE)
         rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY)

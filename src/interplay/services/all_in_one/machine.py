@@ -1,4 +1,4 @@
-"""Everything of one machine in one process: embedded PostgreSQL, worker, API, housekeeping."""
+"""Everything of one machine in one process: embedded PostgreSQL, worker, scheduler, API, housekeeping."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from interplay.services.gateway.app import Gateway
 from interplay.services.gateway.metrics import lines
 from interplay.services.gateway.protocol import protocol_of
 from interplay.settings import Settings
+from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 from interplay.use_cases.forward_parts import ForwardParts
 from interplay.use_cases.register_models import RegisterModels
 from interplay.use_cases.work import Worker
@@ -46,6 +47,7 @@ class Machine:
     platform: Platform
     worker: Worker
     gateway: ForwardParts
+    scheduler: Scheduler
     fresh: bool = False
 
 
@@ -67,7 +69,9 @@ async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIter
             await ensure_first_key(platform, "this machine" if settings.key is None else "INTERPLAY_KEY", token)
             host, port = listener.getsockname()[:2]
             async with open_gateway(platform) as gateway:
-                machine = Machine(f"http://{host}:{port}", token, platform, platform.worker(), gateway, fresh)
+                machine = Machine(
+                    f"http://{host}:{port}", token, platform, platform.worker(), gateway, platform.scheduler(), fresh
+                )
                 async with _running(machine, listener, settings), _announced(home, machine if announce else None):
                     yield machine
     finally:
@@ -78,14 +82,15 @@ async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIter
 async def _running(machine: Machine, listener: socket.socket, settings: Settings) -> AsyncIterator[None]:
     loopback = settings.on_loopback
     watch = Watch()
-    counted = functools.partial(lines, machine.gateway)
-    api = make_app(machine.platform, loopback, counted, watch.ailing)
+    scheduler = machine.scheduler
+    api = make_app(machine.platform, loopback, functools.partial(_counted, machine), watch.ailing)
     protocol = protocol_of(machine.gateway) if settings.gateway_face == "protocol" else None
     server = web_server(Serving(Gateway(machine.gateway, api), protocol=protocol))
     house = Housekeeping(machine.platform, settings.retention_days)
     tasks = [
         asyncio.create_task(watch.keep("housekeeping", house.run, house.kept.wait)),
         asyncio.create_task(server.serve([listener])),
+        asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)),
     ]
     if settings.workers:
         worker = machine.worker
@@ -97,9 +102,14 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
         yield
     finally:
         machine.worker.stop()
+        scheduler.stop()
         server.should_exit = True
         tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _counted(machine: Machine) -> list[str]:
+    return [*lines(machine.gateway), *metric_lines(machine.scheduler.counted)]
 
 
 async def _started(server: WebServer, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:
@@ -117,6 +127,7 @@ class Housekeeping:
 
     def __init__(self, platform: Platform, retention_days: int) -> None:
         self._maintenance = platform.maintenance
+        self._schedules = platform.schedules
         self._retention_days = retention_days
         self.kept = asyncio.Event()
 
@@ -126,6 +137,7 @@ class Housekeeping:
             with contextlib.suppress(Unavailable):
                 await self._maintenance.ensure_shelves()
                 await self._maintenance.retire(self._retention_days)
+                await self._schedules.forget(self._retention_days)
                 self.kept.set()
             await asyncio.sleep(_HOUSEKEEPING)
 

@@ -107,6 +107,16 @@ from interplay.contracts.http.answers.runs import (
     StepWait,
     Usage,
 )
+from interplay.contracts.http.answers.schedules import (
+    Schedule,
+    ScheduleFire,
+    ScheduleFired,
+    ScheduleFirePage,
+    ScheduleMoment,
+    SchedulePage,
+    SchedulePreview,
+    SchedulePut,
+)
 from interplay.contracts.http.answers.system import (
     System,
     Worker,
@@ -193,6 +203,14 @@ __all__ = [
     "RunStep",
     "RunSucceeded",
     "RunSummary",
+    "Schedule",
+    "ScheduleFire",
+    "ScheduleFirePage",
+    "ScheduleFired",
+    "ScheduleMoment",
+    "SchedulePage",
+    "SchedulePreview",
+    "SchedulePut",
     "SignalLeft",
     "StepCancelled",
     "StepDelta",
