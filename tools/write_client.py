@@ -1,4 +1,4 @@
-"""Writes the client without `await`, `src/interplay/client/sync.py`, from the one with. `make docs` runs it."""
+"""Writes the client without `await`, `sync*.py` of `src/interplay/client`, from the one with. `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from interplay.client.nouns import AsyncClient
 from interplay.contracts.http import answers
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-HEAD = '''"""The client without `await`: the same nouns and methods.
+HEAD = '''"""{title}
 
-Written by `make docs` from `nouns.py`: change that, not this module. It is written out, and not made at run time,
-so that editors and type checkers know every method, its parameters and what it returns.
+Written by `make docs` from `{source}`: change that, not this module. It is written out, and not made at
+run time, so that editors and type checkers know every method, its parameters and what it returns.
 """
 
 from __future__ import annotations
 
-from types import TracebackType
 '''
 CLIENT = '''
 class Client:
@@ -125,35 +124,50 @@ def plain_client(found: dict[str, type[Any]]) -> str:
     return CLIENT + "\n".join(lines) + "\n\n" + textwrap.indent("\n\n".join(own), "    ") + END
 
 
-def imports(code: str, modules: Iterable[str]) -> str:
-    """What the names in the code are from."""
+def imports(code: str, known: Iterable[str]) -> list[str]:
+    """Where the names in the code are from that are not `known` otherwise."""
     tree = ast.parse(code)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    there = {node.name for node in tree.body if isinstance(node, ast.ClassDef)} | set(vars(builtins))
+    there = {node.name for node in tree.body if isinstance(node, ast.ClassDef)} | set(vars(builtins)) | set(known)
     lines = []
     for source in SOURCES:
         names = sorted(name for name in used - there if name in getattr(source, "__all__", ()))
         there |= set(names)
         if names:
             lines.append(f"from {source.__name__} import {', '.join(names)}")
-    return "\n".join(
-        [
-            *lines,
-            f"from interplay.client import {', '.join(sorted(modules))}",
-            "from interplay.client.loop_thread import LoopThread",
-            "from interplay.client.nouns import AsyncClient",
-            "from interplay.client.transport import PATIENCE",
-        ]
-    )
+    return lines
 
 
-def sync_client() -> str:
-    """The whole module, formatted as the rest of the code is."""
-    found = nouns()
-    code = "\n\n".join([*(plain_class(kind) for kind in found.values()), plain_client(found)])
-    modules = {kind.__module__.rpartition(".")[2] for kind in found.values()}
-    text = f"{HEAD}\n{imports(code, modules)}\n\n\n{code}"
+def module(title: str, source: str, lines: Iterable[str], code: str) -> str:
+    """Formatted as the rest of the code is. `lines`: imports that its code alone does not tell."""
+    lines = list(lines)
+    known = [name.strip() for line in lines for name in line.partition(" import ")[2].split(",")]
+    text = HEAD.format(title=title, source=source) + "\n".join([*imports(code, known), *lines]) + f"\n\n\n{code}"
     for command in (["check", "--select", "I", "--fix-only", "--quiet"], ["format", "--quiet"]):
         line = [sys.executable, "-m", "ruff", *command, "--stdin-filename", "src/interplay/client/sync.py", "-"]
         text = subprocess.run(line, input=text, capture_output=True, text=True, check=True).stdout
     return text
+
+
+def sync_modules() -> dict[str, str]:
+    """By file name: the client, and beside it the nouns of each module of nouns."""
+    found = nouns()
+    files, lines = {}, []
+    for origin in sorted({kind.__module__.rpartition(".")[2] for kind in found.values()}):
+        kinds = [kind for kind in found.values() if kind.__module__.rpartition(".")[2] == origin]
+        code = "\n\n".join(plain_class(kind) for kind in kinds)
+        needed = [f"from interplay.client import {origin}", "from interplay.client.loop_thread import LoopThread"]
+        title = "Nouns of the client without `await`: the same methods."
+        files[f"sync_{origin}.py"] = module(title, f"{origin}.py", needed, code)
+        names = ", ".join(kind.__name__ for kind in kinds)
+        lines.append(f"from interplay.client.sync_{origin} import {names}")
+    needed = [
+        "from types import TracebackType",
+        *lines,
+        "from interplay.client.loop_thread import LoopThread",
+        "from interplay.client.nouns import AsyncClient",
+        "from interplay.client.transport import PATIENCE",
+    ]
+    title = "The client without `await`: the same nouns and methods."
+    files["sync.py"] = module(title, "nouns.py", needed, plain_client(found))
+    return files

@@ -22,11 +22,11 @@ from interplay.settings import described
 from tools.client_page import client_page
 from tools.command_page import commands_page
 from tools.models_page import SECTIONS, rows_of
-from tools.write_client import sync_client
+from tools.write_client import sync_modules
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-CLIENT = ROOT / "src" / "interplay" / "client" / "sync.py"
+CLIENT = ROOT / "src" / "interplay" / "client"
 WRITTEN = "<!-- Written by `make docs` from the code: change the code, not this page. -->"
 
 FORMS = {
@@ -326,7 +326,9 @@ def pages() -> dict[Path, str]:
         "openapi.json": openapi_document(),
         "settings.md": settings_page(),
     }
-    found = {REFERENCE / name: text for name, text in made.items()} | {CLIENT: sync_client()}
+    found = {REFERENCE / name: text for name, text in made.items()} | {
+        CLIENT / name: text for name, text in sync_modules().items()
+    }
     return {path: text.rstrip() + "\n" for path, text in found.items()}
 
 

@@ -42,6 +42,7 @@ from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schedule_store import PostgresScheduleStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
+from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
 from interplay.bootstrap_kafka import Broker, make_broker
@@ -69,6 +70,7 @@ from interplay.use_cases.read_history import ReadHistory
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
+from interplay.use_cases.run_trigger import RunTriggers, TriggerParts
 from interplay.use_cases.shadow_call import ShadowCall
 from interplay.use_cases.submit_run import SubmitRun
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
@@ -130,6 +132,7 @@ class Platform:
     calls: CallModel
     tenancy: Tenancy
     broker: Broker
+    trigger_store: PostgresTriggerStore
 
     def worker(self) -> Worker:
         settings = self.settings
@@ -164,6 +167,15 @@ class Platform:
 
     def scheduler(self) -> Scheduler:
         return Scheduler(self.schedules, self.prepare_fire(), self.bus)
+
+    def triggers(self) -> RunTriggers | None:
+        """None where there is no broker."""
+        if self.broker.readers is None:
+            return None
+        submit = SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id)
+        return RunTriggers(
+            TriggerParts(self.trigger_store, self.broker.readers, self.broker.writer, submit, self.runs, self.bus)
+        )
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -292,6 +304,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         calls=CallModel(live, providers.of, clock, random.random, CallExtras(reuse, shadows, accounts)),
         tenancy=tenancy,
         broker=make_broker(settings),
+        trigger_store=PostgresTriggerStore(database),
     )
 
 

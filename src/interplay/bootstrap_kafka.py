@@ -6,20 +6,23 @@ from dataclasses import dataclass
 
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.producer import KafkaProducer
+from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
 from interplay.adapters.memory.topic_writer import NoTopicWriter
 from interplay.core.errors import SetupError
+from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
 from interplay.settings import Settings
 
 
 @dataclass(slots=True)
 class Broker:
-    """`connection` None: there is none, and what would write to a topic says so."""
+    """`connection` and `readers` None: there is none, and what would write to a topic says so."""
 
     connection: KafkaConnection | None
     producer: KafkaProducer | None
     writer: TopicWriter
+    readers: TopicReader | None
 
     async def close(self) -> None:
         if self.producer is not None:
@@ -30,9 +33,11 @@ def make_broker(settings: Settings) -> Broker:
     """Reaches nobody yet. Raises SetupError where settings do not fit together."""
     connection = kafka_connection(settings)
     if connection is None:
-        return Broker(None, None, NoTopicWriter())
+        return Broker(None, None, NoTopicWriter(), None)
     producer = KafkaProducer(connection)
-    return Broker(connection, producer, KafkaTopicWriter(producer))
+    return Broker(
+        connection, producer, KafkaTopicWriter(producer), KafkaTopicReader(connection, settings.kafka_session_seconds)
+    )
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection | None:

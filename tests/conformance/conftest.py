@@ -29,6 +29,7 @@ from interplay.adapters.memory.run_queue import MemoryRunQueue
 from interplay.adapters.memory.run_store import MemoryRunStore
 from interplay.adapters.memory.schedule_store import MemoryScheduleStore
 from interplay.adapters.memory.slots import MemorySlots
+from interplay.adapters.memory.trigger_store import MemoryTriggerStore
 from interplay.adapters.memory.usage_store import MemoryUsageStore
 from interplay.adapters.postgres.allowance_store import PostgresAllowanceStore
 from interplay.adapters.postgres.blob_store import PostgresBlobStore
@@ -47,6 +48,7 @@ from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schedule_store import PostgresScheduleStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
+from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.postgres.usage_store import PostgresUsageStore
 from interplay.core.ids import uuid7
 from interplay.core.runs.events import EventKind, StepSucceeded, encode_body, encode_value
@@ -81,6 +83,7 @@ class Stores:
     usage: Any
     comparisons: Any
     schedules: Any
+    triggers: Any
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -123,6 +126,7 @@ async def stores(
         PostgresUsageStore(database),
         PostgresComparisonStore(database),
         PostgresScheduleStore(database, runs),
+        PostgresTriggerStore(database),
     )
     yield stores
     await stores.queue.close()
@@ -152,6 +156,7 @@ def in_memory() -> Stores:
         MemoryUsageStore(clock),
         MemoryComparisonStore(),
         MemoryScheduleStore(ledger, runs),
+        MemoryTriggerStore(),
     )
 
 

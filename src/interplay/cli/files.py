@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from interplay.core.flows.parse import ParsedFlow, parse_flow
+from interplay.core.flows.source import read_yaml
 
 
 class FlowFile:
@@ -34,6 +35,20 @@ class FlowFile:
     def name(self) -> str:
         """The flow's name, or a stand-in that the check will complain about."""
         return self.parsed.flow.name if self.parsed.flow is not None else self.path.stem
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A mapping in YAML or JSON. Raises ClickException that says where it is wrong."""
+    try:
+        source = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as wrong:
+        reason = wrong.strerror if isinstance(wrong, OSError) else "it is not UTF-8 text"
+        raise click.ClickException(f"{path} cannot be read: {reason}.") from None
+    if source.problems:
+        raise click.ClickException(str(source.problems[0]))
+    if not isinstance(source.data, dict):
+        raise click.ClickException(f"{path} must hold a mapping of names to values.")
+    return {str(name): value for name, value in source.data.items()}
 
 
 def inputs_of(given: tuple[str, ...], source: str | None, types: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _COMMANDS = {
     "flows": ("flows", "List and look at flows."),
     "runs": ("runs", "Look at runs and steer them."),
     "schedules": ("schedules", "When flows run by themselves."),
+    "triggers": ("triggers", "Messages of topics that start runs."),
     "approvals": ("runs", "List what waits for a person, and decide."),
     "signal": ("runs", "Send a signal to a run."),
     "models": ("models", "Models and their weights."),

@@ -1,4 +1,4 @@
-"""The nouns of the API: flows, runs, batches, schedules, approvals, models, connections, system.
+"""The nouns of the API: flows, runs, batches, schedules, triggers, approvals, models, connections, system.
 
 What methods return are the TypedDicts of `interplay.contracts.http.answers`. The client without `await`, `sync.py`,
 is written from this module by `make docs`.
@@ -17,6 +17,7 @@ from interplay.client.noun import Noun
 from interplay.client.schedule_noun import Schedules
 from interplay.client.tenancy_nouns import Budgets, Keys, Prices, Projects, Usage
 from interplay.client.transport import PATIENCE, Transport
+from interplay.client.trigger_noun import Triggers
 from interplay.contracts.http.answers import (
     Approval,
     ApprovalPage,
@@ -433,6 +434,7 @@ class AsyncClient:
         self.runs = Runs(self._transport)
         self.batches = Batches(self._transport)
         self.schedules = Schedules(self._transport)
+        self.triggers = Triggers(self._transport)
         self.approvals = Approvals(self._transport)
         self.models = Models(self._transport)
         self.connections = Connections(self._transport)

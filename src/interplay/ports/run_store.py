@@ -183,6 +183,10 @@ class RunStore(Protocol):
         """
         ...
 
+    async def queued(self, project_id: int, most: int) -> int:
+        """How many runs of the project wait for a worker of the default pool; it counts to `most`."""
+        ...
+
     async def get(self, project_id: int, run_id: UUID) -> RunRecord: ...
 
     async def find(self, project_id: int, beginning: str) -> UUID:

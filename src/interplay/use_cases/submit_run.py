@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from interplay.core.errors import InvalidInput
 from interplay.core.flows.types import check_inputs
 from interplay.core.runs.events import encode_value
 from interplay.ports.event_bus import EventBus
@@ -73,6 +74,20 @@ class SubmitRun:
         Raises NotFound (flow, channel, version) and InvalidRunInputs.
         """
         return await self._new(project_id, request, await self._version(project_id, request))
+
+    async def prepare_each(self, project_id: int, requests: Sequence[RunRequest]) -> list[NewRun | InvalidInput]:
+        """As `prepare`, of many: in place of a run whose inputs do not fit, why. Raises NotFound."""
+        versions: dict[tuple[str, str | None, str | None], str] = {}
+        found: list[NewRun | InvalidInput] = []
+        for request in requests:
+            key = (request.flow, request.channel, request.version)
+            if key not in versions:
+                versions[key] = await self._version(project_id, request)
+            try:
+                found.append(await self._new(project_id, request, versions[key]))
+            except InvalidInput as wrong:
+                found.append(wrong)
+        return found
 
     def told(self, new: Sequence[NewRun]) -> None:
         """Wakes workers for what was created."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from interplay.adapters.kafka.library import library
+from interplay.core.errors import InterplayError, InvalidInput, NotFound, Unavailable
 from interplay.core.failures import StepFailure
 
 _LOG: Final = logging.getLogger("interplay.kafka")
@@ -80,3 +81,13 @@ def failure(error: Any, topic: str) -> StepFailure:
     if code in _codes(_REFUSED):
         return StepFailure("bad_request", f"The broker does not take a record for {topic!r}: {said}.")
     return StepFailure("unavailable", f"The broker did not take a record for {topic!r} in time: {said}.")
+
+
+def reading_error(error: Any, topic: str) -> InterplayError:
+    """Why a topic is not read."""
+    code, said = error.code(), words(error)
+    if code in _codes(_UNKNOWN):
+        return NotFound(f"There is no topic {topic!r}.", where="topic", advice="Make it first; none is made silently.")
+    if code in _codes((*_FORBIDDEN, "GROUP_AUTHORIZATION_FAILED")):
+        return InvalidInput(f"The broker does not let Interplay read {topic!r}: {said}.", where="topic")
+    return Unavailable(f"The broker does not answer: {said}.", retry_after=2.0)

@@ -69,6 +69,14 @@ class MemoryRunStore:
         self._ledger.runs[run.run_id] = row
         return CreatedRun(run.run_id, _record(row))
 
+    async def queued(self, project_id: int, most: int) -> int:
+        waiting = [
+            row
+            for row in self._ledger.runs.values()
+            if row.status is RunStatus.QUEUED and row.new.project_id == project_id and row.queue == "default"
+        ]
+        return min(len(waiting), most)
+
     async def get(self, project_id: int, run_id: UUID) -> RunRecord:
         return _record(self._ledger.run(project_id, run_id))
 

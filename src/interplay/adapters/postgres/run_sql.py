@@ -108,6 +108,8 @@ order by min(created_at) desc, batch_id desc limit $4"""
 BATCH_COUNTS: Final = """select batch_id, status, count(*) as n from run
 where project_id = $1 and batch_id = any($2::uuid[]) group by batch_id, status"""
 
+QUEUED: Final = """select count(*)::int from
+  (select 1 from run where status = 0 and queue = 'default' and project_id = $1 limit $2) found"""
 RUNS_BY_STATUS: Final = "select status, count(*) as n from run group by status"
 OLDEST_QUEUED: Final = """select extract(epoch from clock_timestamp() - to_timestamp(min(vt) / 1e6))::float8
 from run where status = 0"""

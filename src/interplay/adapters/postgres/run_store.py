@@ -91,6 +91,10 @@ class PostgresRunStore:
                 raise _used(run.idempotency_key, row["run_id"])
         return {key: row["run_id"] for key, row in rows.items()}
 
+    async def queued(self, project_id: int, most: int) -> int:
+        async with self._database.session() as connection:
+            return int(await connection.fetchval(sql.QUEUED, project_id, most))
+
     async def get(self, project_id: int, run_id: UUID) -> RunRecord:
         async with self._database.session() as connection:
             row = await connection.fetchrow(sql.GET, project_id, run_id)

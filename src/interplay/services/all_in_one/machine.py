@@ -28,6 +28,7 @@ from interplay.settings import Settings
 from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 from interplay.use_cases.forward_parts import ForwardParts
 from interplay.use_cases.register_models import RegisterModels
+from interplay.use_cases.run_trigger import RunTriggers
 from interplay.use_cases.work import Worker
 from interplay.web_server import Serving, WebServer, listen, web_server
 
@@ -48,6 +49,7 @@ class Machine:
     worker: Worker
     gateway: ForwardParts
     scheduler: Scheduler
+    triggers: RunTriggers | None
     fresh: bool = False
 
 
@@ -69,9 +71,8 @@ async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIter
             await ensure_first_key(platform, "this machine" if settings.key is None else "INTERPLAY_KEY", token)
             host, port = listener.getsockname()[:2]
             async with open_gateway(platform) as gateway:
-                machine = Machine(
-                    f"http://{host}:{port}", token, platform, platform.worker(), gateway, platform.scheduler(), fresh
-                )
+                parts = (platform.worker(), gateway, platform.scheduler(), platform.triggers())
+                machine = Machine(f"http://{host}:{port}", token, platform, *parts, fresh)
                 async with _running(machine, listener, settings), _announced(home, machine if announce else None):
                     yield machine
     finally:
@@ -92,6 +93,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
         asyncio.create_task(server.serve([listener])),
         asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)),
     ]
+    if machine.triggers is not None:
+        tasks.append(asyncio.create_task(watch.keep("triggers", machine.triggers.run, machine.triggers.ready.wait)))
     if settings.workers:
         worker = machine.worker
         tasks.append(asyncio.create_task(watch.keep("worker", worker.run, worker.ready.wait)))
@@ -103,6 +106,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     finally:
         machine.worker.stop()
         scheduler.stop()
+        if machine.triggers is not None:
+            machine.triggers.stop()
         server.should_exit = True
         tasks[0].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

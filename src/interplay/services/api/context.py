@@ -18,6 +18,7 @@ from interplay.use_cases.explain_route import ExplainRoute
 from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.manage_keys import ManageKeys
 from interplay.use_cases.manage_schedules import ManageSchedules
+from interplay.use_cases.manage_triggers import ManageTriggers
 from interplay.use_cases.register_models import RegisterModels
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.save_flow import SaveFlow
@@ -41,6 +42,7 @@ class Context:
     keys: ManageKeys
     routes: ExplainRoute
     schedules: ManageSchedules
+    triggers: ManageTriggers
     project: int = PROJECT
     caller: Caller | None = None
     own: bool = False  # the run is the caller's own, who may not read runs: what its steps gave is not shown
@@ -65,6 +67,7 @@ def make_context(platform: Platform) -> Context:
         ManageKeys(platform.tenancy.keys, platform.clock, new_id),
         ExplainRoute(platform.live, platform.clock),
         ManageSchedules(platform.schedules, platform.prepare_fire(), platform.bus, new_id),
+        ManageTriggers(platform.trigger_store, platform.flows, platform.broker.readers, platform.bus),
     )
 
 

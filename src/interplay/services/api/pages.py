@@ -1,4 +1,4 @@
-"""Pages of a list: an opaque cursor for places that are more than one name or id."""
+"""Pages of a list, with an opaque cursor for places that are more than one name or id; and which revision was seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from fastapi import Query
 
-from interplay.core.errors import InvalidInput
+from interplay.core.errors import Conflict, InvalidInput
 
 Place = TypeVar("Place")
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -38,3 +38,13 @@ def page_by_name(entries: Mapping[str, Any], limit: int, cursor: str | None) -> 
     shown = names[:limit]
     following = shown[-1] if len(names) > limit else None
     return {"items": [msgspec.to_builtins(entries[name]) for name in shown], "next": following}
+
+
+def revision_of(match: str | None, noun: str) -> int | None:
+    """The revision that an `If-Match` names. Raises Conflict for anything else."""
+    if match is None:
+        return None
+    digits = match.strip().strip('"')
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise Conflict(f"{match!r} is no ETag of a {noun}.", where="If-Match", advice="Send its ETag as it is.")
+    return int(digits)

@@ -10,12 +10,11 @@ from fastapi import Depends, Header, Query, Response
 from interplay.bootstrap import new_id
 from interplay.contracts.http import answers
 from interplay.contracts.http.schedules_v1 import PreviewBody, ScheduleBody
-from interplay.core.errors import Conflict
 from interplay.core.schedules.schedule import Schedule
 from interplay.ports.schedule_store import NewSchedule, ScheduleRecord
 from interplay.services.api.bodies import keepable
 from interplay.services.api.context import Context, ScopedRouter, context_of
-from interplay.services.api.pages import Cursor, Limit, cursor_of, place_of
+from interplay.services.api.pages import Cursor, Limit, cursor_of, place_of, revision_of
 
 schedules = ScopedRouter("schedules")
 Use = Annotated[Context, Depends(context_of)]
@@ -78,18 +77,9 @@ async def put_schedule(
     keepable(body.model_dump(), "The body")
     written = msgspec.convert(body.model_dump(exclude={"paused"}), Schedule)
     wanted = NewSchedule(new_id(), use.project, name, written, use.key_id, body.paused)
-    record, created = await use.schedules.put(wanted, _revision(match))
+    record, created = await use.schedules.put(wanted, revision_of(match, "schedule"))
     response.status_code = 201 if created else 200
     return {**_seen(record, response), "created": created}
-
-
-def _revision(match: str | None) -> int | None:
-    if match is None:
-        return None
-    digits = match.strip().strip('"')
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise Conflict(f"{match!r} is no ETag of a schedule.", where="If-Match", advice="Send its ETag as it is.")
-    return int(digits)
 
 
 @schedules.route("DELETE", "/schedules/{name}", "runs:write", status_code=204)

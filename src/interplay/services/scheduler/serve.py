@@ -72,8 +72,14 @@ async def _work(settings: Settings, standing: Standing) -> None:
     async with database_of(settings) as url, open_platform(settings, url, alone=False, patience=patience) as platform:
         scheduler = standing.scheduler = platform.scheduler()
         announced = asyncio.create_task(_announced(scheduler))
+        triggers = platform.triggers()
         try:
-            await scheduler.run()
+            async with asyncio.TaskGroup() as parts:
+                if triggers is not None:
+                    parts.create_task(triggers.run())
+                await scheduler.run()
+                if triggers is not None:
+                    triggers.stop()
         except Exception:
             _LOG.exception("the scheduler ended")
             raise

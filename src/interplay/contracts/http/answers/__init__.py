@@ -121,6 +121,14 @@ from interplay.contracts.http.answers.system import (
     System,
     Worker,
 )
+from interplay.contracts.http.answers.triggers import (
+    PartitionLag,
+    Trigger,
+    TriggerLag,
+    TriggerPage,
+    TriggerPut,
+    TriggerTally,
+)
 from interplay.contracts.http.answers.usage import (
     CallUsage,
     PriceChanged,
@@ -180,6 +188,7 @@ __all__ = [
     "Model",
     "ModelPage",
     "ModelPut",
+    "PartitionLag",
     "Period",
     "Price",
     "PriceChanged",
@@ -228,6 +237,11 @@ __all__ = [
     "StreamEvent",
     "System",
     "Tokens",
+    "Trigger",
+    "TriggerLag",
+    "TriggerPage",
+    "TriggerPut",
+    "TriggerTally",
     "Usage",
     "UsageGroup",
     "UsagePage",

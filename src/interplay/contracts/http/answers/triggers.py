@@ -1,0 +1,88 @@
+"""Answers about triggers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+
+class TriggerTally(TypedDict):
+    """Messages since the trigger was made."""
+
+    started: int
+    """They started a run."""
+    doubled: int
+    """Their run was there already."""
+    passed: int
+    """The filter did not want them."""
+    dead: int
+    """They could start nothing."""
+
+
+class Trigger(TypedDict):
+    """Messages of a topic start runs of a flow. Times are seconds since the epoch."""
+
+    trigger: str
+    """Its id, a UUID."""
+    name: str
+    topic: str
+    flow: str
+    channel: str | None
+    version: str | None
+    format: Literal["json", "text", "bytes"]
+    filter: Any
+    inputs: dict[str, Any]
+    """As they are written: `$message.…` and expressions are worked out for each message."""
+    dedupe: Any
+    """What makes two messages the same; None: their place in the topic."""
+    dead_letters: str | None
+    """The topic for messages that can start nothing."""
+    start: Literal["earliest", "latest"]
+    batch: int
+    most_queued: int
+    priority: int
+    paused: bool
+    tally: TriggerTally
+    problem: str | None
+    """Why it does not get on at the moment."""
+    problem_at: float | None
+    """Since when."""
+    group: str
+    """The consumer group in which it reads."""
+    key: str | None
+    """The id of the key that its runs count on."""
+    created_at: float
+
+
+class TriggerPut(Trigger):
+    """A trigger that was put."""
+
+    created: bool
+    """False: it was there; it was changed, or is as it was."""
+
+
+class TriggerPage(TypedDict):
+    """Triggers by name."""
+
+    items: list[Trigger]
+    next: str | None
+    """The `cursor` of the following page; None on the last."""
+
+
+class PartitionLag(TypedDict):
+    """How far one partition is."""
+
+    partition: int
+    lag: int | None
+    """Messages that are not worked on yet; None: nobody has begun."""
+
+
+class TriggerLag(TypedDict):
+    """How far a trigger is behind its topic."""
+
+    trigger: str
+    """The trigger's name."""
+    lag: int | None
+    """Of all partitions together; None: nobody has begun with one of them."""
+    partitions: list[PartitionLag]

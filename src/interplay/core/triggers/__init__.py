@@ -1,0 +1,1 @@
+"""What starts runs from messages: how a trigger is written, and what becomes of each message."""
