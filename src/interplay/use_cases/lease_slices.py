@@ -167,8 +167,10 @@ class LeaseSlices:
         await self._return(idle)
 
     def _worth_asking(self, meter: Meter, now: float) -> bool:
+        """Not where a slice came since it ran low: what one process has too much of, others lack."""
         kept = self._book.get(meter, now)
-        return (kept is None or kept.closed_until <= now) and self._book.may_ask(meter, 1, now)
+        wanted = kept is None or (kept.left < kept.low and kept.closed_until <= now)
+        return wanted and self._book.may_ask(meter, 1, now)
 
     async def close(self) -> None:
         """Gives everything back; the store forgets this process. What is used later is not counted."""

@@ -30,11 +30,14 @@ class Store(MemoryAllowanceStore):
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.told = asyncio.Event()  # something was given back, or a debt told
+        self.answers = asyncio.Event()  # cleared: it takes its time
+        self.answers.set()
 
     async def lease(self, process_id: UUID, wants: Sequence[Want]) -> list[Grant]:
         self.asked += 1
         if self.away:
             raise Unavailable("The database does not answer.")
+        await self.answers.wait()
         return await super().lease(process_id, wants)
 
     async def give_back(self, process_id: UUID, returned: Sequence[GiveBack]) -> None:
@@ -333,6 +336,26 @@ class TestBackground:
             await filled(gate, caller)
         refill.cancel()
         await asyncio.gather(refill, return_exceptions=True)
+
+    async def test_a_slice_that_ran_low_on_the_way_to_the_store_is_not_asked_for_twice(
+        self, gate: Gate, store: Store
+    ) -> None:
+        caller = gate.knows(limits=Limits(requests=1000))
+        await reserve(gate, caller)
+        for _ in range(30):
+            assert gate.admit.reserve(caller, (), 0, 0) is not None
+        store.answers.clear()
+        refill = asyncio.create_task(gate.admit.run())
+        while store.asked < 2:
+            await asyncio.sleep(0)
+        assert gate.admit.reserve(caller, (), 0, 0) is not None
+        store.answers.set()
+        await filled(gate, caller)
+        for _ in range(100):  # turns of the loop, in which it would ask
+            await asyncio.sleep(0)
+        refill.cancel()
+        await asyncio.gather(refill, return_exceptions=True)
+        assert store.asked == 2
 
     async def test_an_idle_slice_is_given_back(self, gate: Gate, store: Store, clock: ManualClock) -> None:
         caller = gate.knows(limits=Limits(requests=1000))
