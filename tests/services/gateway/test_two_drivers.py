@@ -30,6 +30,10 @@ _NUMBERS = itertools.count(1)
 _QUESTION = "Count to five."
 _NO_COUNT = '{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}'
 _BEYOND_BELIEF = _NO_COUNT[:-1] + ',"usage":{"prompt_tokens":-7,"completion_tokens":99999999999}}'
+_WORD = '{"choices":[{"index":0,"delta":{"content":"x"}}]}'
+_END = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":5}}'
+_EVENTS = {"content-type": "text/event-stream"}
+_RETURNS = "".join(f"data: {event}\r\r" for event in (_WORD, _END, "[DONE]"))
 FLOW = """
 flow: {alias}
 steps:
@@ -114,6 +118,9 @@ CASES = {
     ),
     "a limit of the alias refuses": Case((1, 0), (ONE,), "rate_limited", limits=Limits(requests=1), asked=2),
     "a stream": Case((1, 0), (ONE,), stream=True),
+    "a stream whose lines end with a carriage return": Case(
+        (1, 0), (ONE,), one=({"raw": _RETURNS, "headers": _EVENTS},), stream=True
+    ),
     "a stream that fails before it begins goes to the next": Case((1, 1), (TWO,), attempts=2, one=FAILS, stream=True),
     "a stream that breaks is not paid twice": Case(
         (1, 0), (("~unavailable", "one"),), "unavailable", one=({"fault": "cut"},), stream=True
