@@ -211,6 +211,18 @@ class TestFailures:
         assert '"interplay":{"rescue":"restart","deployment":"two/up-two"}' in answer.text
         assert answer.text.endswith("data: [DONE]\n\n")
 
+    @pytest.mark.parametrize("shown", ['{"tool_calls":[]}', '{}},{"index":1,"delta":{},"finish_reason":"stop"'])
+    async def test_nothing_is_begun_again_of_which_nothing_was_seen(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, shown: str
+    ) -> None:
+        await put_policy(machine, "p", Policy(rescue="restart"))
+        raw = 'data: {"choices":[{"index":0,"delta":' + shown + "}]}\n\n"
+        provider.play({"raw": raw, "headers": {"content-type": "text/event-stream"}})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert answer.headers["x-interplay-model"] == "two/up-two"
+        assert '"rescue"' not in answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+
     async def test_or_another_goes_on_behind_what_was_heard(
         self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, other: ProviderServer
     ) -> None:

@@ -33,6 +33,7 @@ _BEYOND_BELIEF = _NO_COUNT[:-1] + ',"usage":{"prompt_tokens":-7,"completion_toke
 _WORD = '{"choices":[{"index":0,"delta":{"content":"x"}}]}'
 _END = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":5}}'
 _EVENTS = {"content-type": "text/event-stream"}
+_NOTHING = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"","tool_calls":[]}}]}\n\n'
 _RETURNS = "".join(f"data: {event}\r\r" for event in (_WORD, _END, "[DONE]"))
 FLOW = """
 flow: {alias}
@@ -122,6 +123,9 @@ CASES = {
         (1, 0), (ONE,), one=({"raw": _RETURNS, "headers": _EVENTS},), stream=True
     ),
     "a stream that fails before it begins goes to the next": Case((1, 1), (TWO,), attempts=2, one=FAILS, stream=True),
+    "so does one of which there was nothing to see": Case(
+        (1, 1), (TWO,), attempts=2, one=({"raw": _NOTHING, "headers": _EVENTS},), stream=True
+    ),
     "a stream that breaks is not paid twice": Case(
         (1, 0), (("~unavailable", "one"),), "unavailable", one=({"fault": "cut"},), stream=True
     ),

@@ -76,6 +76,17 @@ class TestAWholeStream:
         assert scan.feed(chunk(delta))
         assert scan.began
 
+    @pytest.mark.parametrize(
+        "delta",
+        [{"tool_calls": []}, {"content": "", "refusal": ""}, {"function_call": {}, "audio": {}}, {"content": []}],
+    )
+    def test_but_nothing_at_all_is_none(self, delta: dict[str, Any]) -> None:
+        scan = StreamScan()
+        empty, end = chunk(delta), chunk(delta, "stop")
+        assert fed(scan, empty, end) == [b"", b""], "nor is it an answer's end"
+        assert (scan.began, scan.whole, scan.characters) == (False, True, 0)
+        assert scan.held() == empty + end
+
     def test_nothing_follows_done(self) -> None:
         scan = StreamScan()
         assert scan.feed(WORDS[0] + DONE + WORDS[1]) == WORDS[0] + DONE

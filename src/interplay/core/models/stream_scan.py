@@ -17,6 +17,7 @@ from interplay.core.models.wire import NOTHING, RawUsage, is_there, length_of
 MOST_BYTES: Final = 8 * 1024 * 1024  # of one event, and of what is held
 _LINE: Final = re.compile(rb"\r\n|\n|\r")  # the standard has three ends of a line, in one stream if need be
 _END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_EMPTY: Final = frozenset({b"[]", b"{}"})
 
 
 class _Delta(msgspec.Struct):
@@ -47,9 +48,9 @@ _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 class StreamScan:
     """`feed` gives what may be passed on now. `keep_usage`: its caller asked for the event that counts.
 
-    `began`: content was passed on. `finish`: the reason the answer gave for its end. `done`: `[DONE]` came.
-    `text`: what was said so far, where `keep_text`; None: also something that is no text, or by several.
-    `broken`: why nothing more is to be expected of it, where the stream itself shows that.
+    `began`: content was passed on; a reason to end, with nothing before it, is none. `finish`: the reason the answer
+    gave for its end. `done`: `[DONE]` came. `text`: what was said so far, where `keep_text`; None: also something that
+    is no text, or by several. `broken`: why nothing more is to be expected of it, where the stream itself shows that.
     """
 
     __slots__ = (
@@ -189,15 +190,16 @@ class StreamScan:
         if choice.finish_reason is not None:
             self.finish = choice.finish_reason
             self._ended.add(index)
-            self.began = True
         if delta is not None:
             if self._said is not None:
                 self._said += [part for part in (delta.content, *_others(delta)) if part]
             text = delta.content or delta.reasoning_content or delta.refusal or text
-            if delta.tool_calls is not NOTHING and is_there(delta.tool_calls):
+            if delta.tool_calls is not NOTHING and _shows(delta.tool_calls):
                 self.characters += len(bytes(delta.tool_calls))
                 self.began = True
-            elif is_there(delta.function_call) or is_there(delta.audio):
+            elif (delta.function_call is not NOTHING and _shows(delta.function_call)) or (
+                delta.audio is not NOTHING and _shows(delta.audio)
+            ):
                 self.began = True
         if text:
             self.characters += length_of(text)
@@ -205,7 +207,12 @@ class StreamScan:
 
 
 def _others(delta: _Delta) -> list[msgspec.Raw]:
-    return [raw for raw in (delta.tool_calls, delta.function_call, delta.audio) if is_there(raw)]
+    return [raw for raw in (delta.tool_calls, delta.function_call, delta.audio) if _shows(raw)]
+
+
+def _shows(raw: msgspec.Raw) -> bool:
+    """Some servers send an empty list of calls with each piece of an answer: there is nothing of it in that."""
+    return is_there(raw) and bytes(raw) not in _EMPTY
 
 
 def events_of(data: bytes) -> list[bytes]:
