@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from interplay.core.flows.problems import Place, Problem
 
 COLOURS = {
     "succeeded": "green",
@@ -34,6 +36,15 @@ def console() -> Console:
 
 def complain(text: str) -> None:
     print(f"interplay: {text}" if not text.startswith("  ") else text, file=sys.stderr)
+
+
+def problem_text(problem: Mapping[str, Any]) -> str:
+    """A problem as a server tells it: with its place in a file where it has one, and else with its path alone."""
+    place = Place(problem.get("file") or "", problem.get("line") or 0, problem.get("column") or 0)
+    said = {name: problem.get(name) for name in ("expected", "suggestion")}
+    return str(
+        Problem(problem.get("code") or "", problem.get("message") or "", problem.get("path") or "", place, **said)
+    )
 
 
 def print_json(value: Any) -> None:
