@@ -220,7 +220,7 @@ class TestFallingOver:
         provider.play({"fault": fault})
         said = events((await http.post(CHAT, json={**SAY, "stream": True})).text)
         assert said[0]["choices"][0]["delta"]["content"] == "one"
-        assert said[-1]["error"]["code"] == "unavailable"
+        assert said[-1]["error"]["code"] == "upstream_unavailable"
         assert "[DONE]" not in said
         assert not other.calls(), "no second paid call"
 

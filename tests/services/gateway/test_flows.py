@@ -187,7 +187,7 @@ class TestAFlowThatCannotAnswer:
         answer = await http.post(CHAT, json=asking("flow/halt", stream=True))
         assert answer.status_code == 200, answer.text
         last = answer.text.strip().rpartition("data: ")[2]
-        assert json.loads(last)["error"]["code"] == "timeout"
+        assert json.loads(last)["error"]["code"] == "upstream_timeout"
 
     @pytest.mark.parametrize(
         ("said", "parts"),

@@ -199,7 +199,7 @@ class TestFailures:
         await put_policy(machine, "p", Policy(timeouts=Timeouts(idle=0.2)), "one")
         provider.play({"fault": "stall"})
         answer = await http.post(CHAT, json=say(stream=True))
-        assert '"code":"timeout"' in answer.text
+        assert '"code":"upstream_timeout"' in answer.text
         assert "[DONE]" not in answer.text
 
     async def test_a_broken_stream_is_begun_again_where_the_policy_pays_for_it(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -210,6 +211,7 @@ def _mark(record: UsageRecord) -> str:
     return "~" if record.estimated else ""
 
 
+_STREAMED = {"upstream_unavailable": "unavailable", "upstream_timeout": "timeout"}
 _CODES = {400: "bad_request", 429: "rate_limited", 503: "unavailable", 504: "timeout"}
 
 
@@ -219,7 +221,7 @@ def _code(answer: httpx.Response) -> str:
         return _CODES[answer.status_code]
     if answer.headers["content-type"].startswith("text/event-stream"):
         *_, last = [line for line in answer.text.splitlines() if line.startswith("data: ")]
-        return "ok" if last == "data: [DONE]" else str(httpx.Response(200, text=last[6:]).json()["error"]["code"])
+        return "ok" if last == "data: [DONE]" else _STREAMED[json.loads(last[6:])["error"]["code"]]
     (choice,) = answer.json()["choices"]
     return "content_filtered" if choice["finish_reason"] == "content_filter" else "ok"
 
