@@ -79,6 +79,10 @@ class TestBroken:
             assert foreign not in found.detail
         assert found.failure.code == ("timeout" if isinstance(error, httpx.TimeoutException) else "unavailable")
 
+    def test_says_how_long_a_connection_could_take(self) -> None:
+        said = transport(httpx.ConnectTimeout(""), "openai", connect=0.25).detail
+        assert said == "openai could not be reached within 0.25 s."
+
     def test_the_words_of_other_libraries_are_not_ours_either(self) -> None:
         class ClientPayloadError(Exception):
             """As aiohttp's."""

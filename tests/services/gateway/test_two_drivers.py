@@ -106,6 +106,13 @@ CASES = {
         (1, 1), (("content_filtered", "one"), TWO), attempts=2, one=FILTERED,
         policy=Policy(fallbacks=Fallbacks(content_filtered=("spare",))), only_one=True,
     ),
+    "a question that one cannot take is too long for it": Case(
+        (1, 0), (("context_too_long", "one"),), "context_too_long", one=({"status": 413},), only_one=True
+    ),
+    "and goes to one that takes more": Case(
+        (1, 1), (TWO,), attempts=2, one=({"status": 413},),
+        policy=Policy(fallbacks=Fallbacks(context_too_long=("spare",))), only_one=True,
+    ),
     "an answer without counts is guessed": Case((1, 0), (("~ok", "one"),), one=({"raw": _NO_COUNT},)),
     "so are counts that cannot be": Case((1, 0), (("~ok", "one"),), one=({"raw": _BEYOND_BELIEF},)),
     "a slow one is overtaken": Case(
@@ -218,7 +225,8 @@ _CODES = {400: "bad_request", 429: "rate_limited", 503: "unavailable", 504: "tim
 def _code(answer: httpx.Response) -> str:
     """As the steps of flows name it."""
     if answer.status_code != 200:
-        return _CODES[answer.status_code]
+        told = answer.json()["error"]["code"]
+        return "context_too_long" if told == "context_length_exceeded" else _CODES[answer.status_code]
     if answer.headers["content-type"].startswith("text/event-stream"):
         *_, last = [line for line in answer.text.splitlines() if line.startswith("data: ")]
         return "ok" if last == "data: [DONE]" else _STREAMED[json.loads(last[6:])["error"]["code"]]

@@ -190,6 +190,8 @@ class TestRefusals:
             (400, b'{"error":{"code":"context_length_exceeded"}}', "context_too_long"),
             (400, b'{"error":{"message":"hit our content management policy"}}', "content_filtered"),
             (400, b'{"error":"no"}', "bad_request"),
+            (413, b"", "context_too_long"),
+            (413, b'{"error":"no"}', "context_too_long"),
             (418, b"\xff", "bad_request"),
         ],
     )

@@ -40,14 +40,16 @@ def retry_after(headers: httpx.Headers) -> float | None:
     return seconds_of(value.encode("latin-1", "replace") if value is not None else None, time.time())
 
 
-def transport(error: httpx.HTTPError, who: str, *, begun: bool = False) -> StepFailure:
-    """The failure for an answer that did not come, or not whole. `begun`: a part of it was there."""
+def transport(error: httpx.HTTPError, who: str, *, begun: bool = False, connect: float | None = None) -> StepFailure:
+    """The failure for an answer that did not come, or not whole. `begun`: a part of it was there. `connect`: how many
+    seconds a connection could take."""
     if isinstance(error, httpx.PoolTimeout):
         return StepFailure(
             "timeout", f"{who} has all its connections in use, and none was free in time.", usage=Usage()
         )
     if isinstance(error, httpx.ConnectTimeout):
-        return StepFailure("timeout", f"{who} could not be reached in time.", usage=Usage())
+        limit = "in time" if connect is None else f"within {connect:g} s"
+        return StepFailure("timeout", f"{who} could not be reached {limit}.", usage=Usage())
     if isinstance(error, httpx.TimeoutException):
         what = "went silent in the middle of its answer" if begun else "did not answer"
         return StepFailure("timeout", f"{who} {what} in time.")
