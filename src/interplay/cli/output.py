@@ -52,10 +52,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], whole: Sequence[str] = ()) -> None:
-    """`whole`: columns that are never broken, such as ids that people copy."""
+    """Through a pipe the same columns with tabs between them, the headings in the first line.
+
+    `whole`: columns that are never broken, such as ids that people copy.
+    """
     rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in (columns, *rows):
             print("\t".join(row))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
