@@ -292,7 +292,9 @@ class TestTenancy:
 
     def test_budgets_prices_and_usage_are_seen(self, interplay: Commands) -> None:
         interplay("budgets", "create", "project", "--usd", "5")
-        assert "project\tmonth\t5" in interplay("budgets", "list")
+        told = interplay("budgets", "list")
+        assert told.startswith("subject\tperiod\tUS dollars\tspent or leased\n")
+        assert "project\tmonth\t5" in told
         interplay("budgets", "delete", "project")
         assert "0 records" in interplay(
             "prices", "create", "here/m", "--input", "1", "--output", "2", "--since", "2026-01-02"

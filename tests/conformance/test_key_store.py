@@ -48,6 +48,42 @@ class TestKeys:
         assert sum(isinstance(told, Conflict) for told in done) == 7
         assert (await stores.keys.key(1, first.key_id)).digest == made.digest
 
+    async def test_a_name_is_taken_while_another_key_of_the_project_has_it(self, stores: Stores) -> None:
+        first, again = key(), key()
+        await stores.keys.put_key(first, new=True, named=True)
+        with pytest.raises(Conflict, match=str(first.key_id)):
+            await stores.keys.put_key(again, new=True, named=True)
+        assert await stores.keys.page(1, 10) == [first]
+        await stores.keys.put_key(msgspec.structs.replace(first, limits=Limits(1)), named=True)  # its own
+        with pytest.raises(Conflict, match="made already"):
+            await stores.keys.put_key(msgspec.structs.replace(again, key_id=first.key_id), new=True, named=True)
+        await stores.keys.put_key(msgspec.structs.replace(first, revoked_at=1.0))
+        with pytest.raises(Conflict, match="revoked"):
+            await stores.keys.put_key(again, new=True, named=True)
+        await stores.keys.delete_key(1, first.key_id)
+        await stores.keys.put_key(again, new=True, named=True)
+
+    async def test_another_project_may_have_the_same_name(self, stores: Stores) -> None:
+        await stores.keys.put_key(key(), new=True, named=True)
+        project = await stores.keys.create_project("other", Limits())
+        await stores.keys.put_key(key(project.project_id), new=True, named=True)
+
+    async def test_of_many_that_take_one_name_at_once_one_has_it(self, stores: Stores) -> None:
+        several = [key() for _ in range(8)]
+        puts = (stores.keys.put_key(one, new=True, named=True) for one in several)
+        done = await asyncio.gather(*puts, return_exceptions=True)
+        (made,) = [one for one, told in zip(several, done, strict=True) if told is None]
+        assert all(told is None or isinstance(told, Conflict) for told in done), done
+        assert await stores.keys.page(1, 10) == [made]
+
+    async def test_those_that_had_one_name_before_keep_it_and_change(self, stores: Stores) -> None:
+        both = [key(), key()]
+        for one in both:
+            await stores.keys.put_key(one)
+        for one in both:
+            await stores.keys.put_key(msgspec.structs.replace(one, limits=Limits(2)))
+        assert [one.name for one in await stores.keys.page(1, 10)] == ["app", "app"]
+
     async def test_pages_are_in_the_order_of_making(self, stores: Stores) -> None:
         for n in (3, 1, 0, 4, 2):
             await stores.keys.put_key(msgspec.structs.replace(key(name=str(n)), key_id=uuid7(n, bytes(10))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -49,7 +49,8 @@ class World:
         self.live = LiveModels(self.registry)
         self.clock = SystemClock()
         self.comparisons = MemoryComparisonStore()
-        self.shadows = ShadowCall(self.comparisons, self.clock, lambda: 0.0)
+        self.chance: Callable[[], float] = lambda: 0.0  # of a shadow
+        self.shadows = ShadowCall(self.comparisons, self.clock, lambda: self.chance())
         self.upstreams = OpenAIProviders(MemorySecretStore({}), self._no_server, anywhere)
         reuse = ReuseAnswer(MemoryResultCache(self.clock), MemorySemanticCache(self.clock))
         self.calls = CallModel(
@@ -292,6 +293,15 @@ class TestConnecting:
                 called = await world.chat(heard=heard)
         assert (called.deployment.connection, called.attempts) == ("b", 2)
 
+    @pytest.mark.parametrize("heard", [None, []])
+    @pytest.mark.parametrize("limit", [0.2, 0.3])
+    async def test_after_the_seconds_that_it_says(self, world: World, heard: list[str] | None, limit: float) -> None:
+        with unconnectable() as url:
+            await world.registry.put_connection(1, Connection("full", base_url=url, timeout=60.0))
+            await world.alias(Deployment("full", "m"), timeouts=Timeouts(connect=limit))
+            with pytest.raises(StepFailure, match=f"full could not be reached within {limit} s"):
+                await world.chat(heard=heard)
+
 
 class TestQueue:
     async def test_calls_wait_for_room_and_never_more_are_made_at_once(self, world: World) -> None:
@@ -442,11 +452,22 @@ class TestShadows:
         assert kept.shadow.failure is not None
         assert kept.shadow.failure.code == "unavailable"
 
-    async def test_only_the_share_is_copied(self, world: World) -> None:
-        await world.alias(Deployment("a", "m"), Deployment("b", "m", weight=0), shadow=Shadow("b/m", 0.0))
+    @pytest.mark.parametrize(("share", "drawn", "copied"), [(0.0, 0.0, 0), (1.0, 1.0 - 2**-53, 1), (0.5, 0.5, 0)])
+    async def test_only_the_share_is_copied(self, world: World, share: float, drawn: float, copied: int) -> None:
+        await world.alias(Deployment("a", "m"), Deployment("b", "m", weight=0), shadow=Shadow("b/m", share))
+        world.chance = lambda: drawn
         await world.chat()
         await world.shadows.settled()
-        assert world.counts() == {"a": 1, "b": 0}
+        assert world.counts() == {"a": 1, "b": copied}
+
+    async def test_half_of_them_are_about_half(self, world: World) -> None:
+        await world.alias(Deployment("a", "m"), Deployment("b", "m", weight=0), shadow=Shadow("b/m", 0.5))
+        world.chance, same = random.Random(7).random, random.Random(7)
+        for _ in range(60):
+            await world.chat()
+            await world.shadows.settled()
+        assert world.counts() == {"a": 60, "b": sum(same.random() < 0.5 for _ in range(60))}
+        assert 20 < world.counts()["b"] < 40
 
 
 class TestChanges:

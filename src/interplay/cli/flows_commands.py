@@ -11,7 +11,7 @@ import msgspec
 
 from interplay.cli import exit_codes
 from interplay.cli.files import FlowFile
-from interplay.cli.output import ago, complain, console, print_json, print_table
+from interplay.cli.output import ago, complain, console, print_json, print_table, problem_text
 from interplay.cli.runs_commands import as_json
 from interplay.cli.schedule_files import ScheduleFiles
 from interplay.cli.target import all_of, with_client
@@ -177,8 +177,7 @@ async def _apply_registry(
 def _told(file: FlowFile, checked: CheckResult, said: Said) -> bool:
     if not checked["ok"]:
         for problem in checked["problems"]:
-            advice = f" {problem['suggestion']}" if problem.get("suggestion") else ""
-            complain(f"{problem['file']}:{problem['line']}:{problem['column']}: {problem['message']}.{advice}")
+            complain(problem_text(problem))
         said.items.append({"noun": "flow", "name": file.name, "changed": False, "problems": checked["problems"]})
     return bool(checked["ok"])
 

@@ -131,7 +131,8 @@ def doctor(ctx: click.Context, only_settings: bool, as_json: bool) -> None:
         print_json(found)
     else:
         print_table(
-            ["", "what", "found", "do"], [["✓" if f["ok"] else "✗", f["what"], f["found"], f["advice"]] for f in found]
+            ["ok", "what", "found", "do"],
+            [["✓" if f["ok"] else "✗", f["what"], f["found"], f["advice"]] for f in found],
         )
     ctx.exit(exit_codes.DONE if all(entry["ok"] for entry in found) else exit_codes.FAILED)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from interplay.cli import exit_codes
-from interplay.cli.output import complain
+from interplay.cli.output import complain, problem_text
 from interplay.client.errors import ApiError, NotAvailable, Unreachable
 from interplay.core.errors import InterplayError, SetupError, Unavailable
 
@@ -86,16 +86,6 @@ def main() -> None:
     except (ApiError, InterplayError) as refused:
         complain(str(refused))
         for problem in getattr(refused, "problems", ()):
-            complain(f"  {problem}" if not isinstance(problem, dict) else f"  {_line(problem)}")
+            complain(f"  {problem}" if not isinstance(problem, dict) else f"  {problem_text(problem)}")
         code = exit_codes.FAILED
     sys.exit(code if isinstance(code, int) else exit_codes.DONE)
-
-
-def _line(problem: dict[str, Any]) -> str:
-    place = f"{problem.get('file') or 'flow'}:{problem.get('line')}:{problem.get('column')}"
-    parts = [f"{place}: {problem.get('path')}: {problem.get('message')}"]
-    if problem.get("expected"):
-        parts.append(f"Expected {str(problem['expected']).rstrip('.')}.")
-    if problem.get("suggestion"):
-        parts.append(str(problem["suggestion"]))
-    return " ".join(parts)

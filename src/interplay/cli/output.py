@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from interplay.core.flows.problems import Place, Problem
 
 COLOURS = {
     "succeeded": "green",
@@ -36,15 +38,27 @@ def complain(text: str) -> None:
     print(f"interplay: {text}" if not text.startswith("  ") else text, file=sys.stderr)
 
 
+def problem_text(problem: Mapping[str, Any]) -> str:
+    """A problem as a server tells it: with its place in a file where it has one, and else with its path alone."""
+    place = Place(problem.get("file") or "", problem.get("line") or 0, problem.get("column") or 0)
+    said = {name: problem.get(name) for name in ("expected", "suggestion")}
+    return str(
+        Problem(problem.get("code") or "", problem.get("message") or "", problem.get("path") or "", place, **said)
+    )
+
+
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], whole: Sequence[str] = ()) -> None:
-    """`whole`: columns that are never broken, such as ids that people copy."""
+    """Through a pipe the same columns with tabs between them, the headings in the first line.
+
+    `whole`: columns that are never broken, such as ids that people copy.
+    """
     rows = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in rows:
+        for row in (columns, *rows):
             print("\t".join(row))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -12,9 +12,10 @@ ORGANISATION = 0  # stands for a project's id where the whole organisation is me
 
 
 class KeyStore(Protocol):
-    async def put_key(self, key: Key, *, new: bool = False) -> None:
+    async def put_key(self, key: Key, *, new: bool = False, named: bool = False) -> None:
         """Makes it or changes it. Raises NotFound for a project that is not there, Conflict for a digest that is.
-        `new`: it is made, and a key with its id that is there already is a Conflict."""
+        `new`: it is made, and a key with its id that is there already is a Conflict. `named`: its name was not its own
+        before, and is a Conflict (`name_taken`) while another key of the project that is not deleted has it."""
         ...
 
     async def key(self, project_id: int, key_id: UUID) -> Key:

@@ -21,7 +21,7 @@ from interplay.core.flows.as_model import PREFIX
 from interplay.core.models.call_plan import LONGEST, CallPlan, GiveUp, Try
 from interplay.core.models.routing import LiveModel
 from interplay.core.models.usage import Usage
-from interplay.core.models.wire import DONE, Asked, error_event, peek, rescue_event
+from interplay.core.models.wire import DONE, Asked, peek, rescue_event
 from interplay.core.tenancy.keys import Caller
 from interplay.core.tenancy.limits import Meter
 from interplay.use_cases.admit_call import Reservation
@@ -289,8 +289,7 @@ class Call(Asker):
         attempt = self.attempts[-1] if self.attempts else None
         self._finish(self.face.status_of(failure), failure.code, attempt)
         if self.streaming:
-            self.face.data(error_event(failure))
-            self.face.end()
+            self.face.broke(failure)
         else:
             self.face.refuse(self, failure)
 
@@ -303,8 +302,7 @@ class Call(Asker):
         attempt = self.attempts[-1] if self.attempts else None  # limits may refuse a second one: the first was made
         self._finish(self.face.status_of(failure or wrong), code, attempt)
         if self.streaming:  # a rescue that its limits do not pay for
-            self.face.data(error_event(failure or Failure("rate_limited", wrong.detail, wrong.where, wrong.advice)))
-            self.face.end()
+            self.face.broke(failure or wrong)
         else:
             self.face.refuse(self, failure or wrong)
 

@@ -20,7 +20,7 @@ from interplay.core.errors import Forbidden, InterplayError, InvalidInput, NotFo
 from interplay.core.failures import Failure
 from interplay.core.flows.as_model import PREFIX, content_of, given_inputs, inputs_of, named_flow
 from interplay.core.models.usage import Usage
-from interplay.core.models.wire import DONE, Asked, error_event
+from interplay.core.models.wire import DONE, Asked
 from interplay.core.runs.events import Event, RunCancelled, RunFailed
 from interplay.core.runs.speaking import Said, Speaking
 from interplay.core.runs.timeline import timeline
@@ -283,8 +283,7 @@ class _Answer:
         self._call.headers = (*self._call.headers, _ONCE)
         self._call.close(self._call.face.status_of(failure), failure.code)
         if self._begun:
-            self._call.face.data(error_event(failure))
-            self._call.face.end()
+            self._call.face.broke(failure)
         else:
             self._call.face.refuse(self._call, failure)
 

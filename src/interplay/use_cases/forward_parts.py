@@ -80,6 +80,9 @@ class Face:
 
     def data(self, data: bytes) -> None: ...
 
+    def broke(self, wrong: InterplayError | Failure) -> None:
+        """The end of a stream that had begun: the error is its last event."""
+
     def end(self) -> None: ...
 
     def status_of(self, wrong: InterplayError | Failure) -> int:

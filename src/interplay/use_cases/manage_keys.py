@@ -61,7 +61,7 @@ class ManageKeys:
         self, project_id: int, wanted: NewKey, by: Key | None = None, key_id: UUID | None = None
     ) -> tuple[Key, str]:
         """The key and its secret, which is never to be seen again. `by`: who hands out no more than it has. Raises
-        Conflict where `key_id` was made before."""
+        Conflict where `key_id` was made before, or another key of the project has the name."""
         secret = new_secret(self._random(SECRET_BYTES))
         now = self._clock.now()
         made = Key(
@@ -80,7 +80,7 @@ class ManageKeys:
             metadata=wanted.metadata,
         )
         _allowed(made, by)
-        await self._keys.put_key(made, new=True)
+        await self._keys.put_key(made, new=True, named=True)
         return made, secret
 
     async def first(self, project_id: int, name: str, secret: str) -> bool:
@@ -97,7 +97,7 @@ class ManageKeys:
         return True
 
     async def change(self, project_id: int, key_id: UUID, change: KeyChange, by: Key | None = None) -> Key:
-        """Raises NotFound, Forbidden."""
+        """Raises NotFound, Forbidden, Conflict where another key of the project has the name."""
         key = await self._keys.key(project_id, key_id)
         fields: dict[str, Any] = {
             name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not UNSET
@@ -109,7 +109,7 @@ class ManageKeys:
             fields["expires_at"] = None if after is None else self._clock.now() + after
         changed = msgspec.structs.replace(key, **fields)
         _allowed(changed, by)
-        await self._keys.put_key(changed)
+        await self._keys.put_key(changed, named=changed.name != key.name)
         return changed
 
     async def rotate(

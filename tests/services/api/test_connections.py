@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from interplay.bootstrap import PROJECT
+from interplay.cli.output import problem_text
 from interplay.client import ApiError, AsyncClient
 from interplay.core.models.registry import Connection
 from interplay.services.all_in_one.machine import Machine, run_machine
@@ -24,6 +25,15 @@ class TestKeys:
                 await client.connections.put("c", {"base_url": "http://x/v1", **body})
             assert refused.value.status == 422
             assert "Expected secret://NAME" in str(refused.value)
+
+    async def test_what_is_wrong_with_one_is_told_with_its_path_and_no_place_in_a_file(
+        self, client: AsyncClient
+    ) -> None:
+        with pytest.raises(ApiError) as refused:
+            await client.connections.put("c", {"base_url": "http://x/v1", "options": {"regoin": "x"}})
+        (problem,) = refused.value.problems
+        said = "options.regoin: 'regoin' is no option of a connection of kind openai. Expected none."
+        assert str(refused.value) == problem_text(problem) == said
 
     async def test_one_that_an_earlier_release_kept_is_not_shown(self, machine: Machine, client: AsyncClient) -> None:
         old = Connection("old", base_url="http://x/v1", api_key="sk-live", headers={"X-Api-Key": "sk-live"})

@@ -125,6 +125,14 @@ class TestKeys:
         assert answer.status_code == 422
         assert answer.json()["detail"]
 
+    async def test_one_name_is_one_key(self, client: AsyncClient) -> None:
+        first, other = await client.keys.create("app"), await client.keys.create("other")
+        for taken in (client.keys.create("app"), client.keys.change(other["key"], name="app")):
+            with pytest.raises(ApiError, match=f"named 'app' already: it is {first['key']}") as refused:
+                await taken
+            assert (refused.value.status, refused.value.where) == (409, "name")
+        assert [key["name"] for key in (await client.keys.list())["items"]].count("app") == 1
+
     async def test_bad_keys_are_refused_with_advice(self, machine: Machine) -> None:
         wrong = ["Bearer", "Basic abc", f"Bearer {machine.token}x", machine.token, "Bearer \xff".encode()]
         async with httpx.AsyncClient(base_url=machine.url, trust_env=False) as http:

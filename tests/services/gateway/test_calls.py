@@ -54,6 +54,21 @@ class TestChat:
         assert sum(spent[name] for name in parts) <= spent["total"] + 0.01
         assert abs(spent["upstream"] + spent["overhead"] - spent["total"]) < 0.01
 
+    @pytest.mark.parametrize(("name", "status"), [("", 200), ("/gpt", 200), ("/gpd", 404)])
+    async def test_what_may_be_called_is_told_with_the_time_it_took(
+        self, http: httpx.AsyncClient, name: str, status: int
+    ) -> None:
+        answer = await http.get(f"/v1/models{name}")
+        spent = stages(answer)
+        assert (answer.status_code, list(spent)) == (status, ["auth", "overhead", "total"]), "no upstream is asked"
+        assert 0 <= spent["auth"] <= spent["overhead"] == spent["total"]
+        stranger = await http.get(f"/v1/models{name}", headers={"Authorization": "Bearer ik_no"})
+        assert (stranger.status_code, list(stages(stranger))) == (401, ["auth", "overhead", "total"])
+
+    async def test_so_is_how_long_a_question_is(self, http: httpx.AsyncClient) -> None:
+        counted = await http.post("/v1/messages/count_tokens", json=SAY)
+        assert (counted.status_code, list(stages(counted))) == (200, ["auth", "overhead", "total"])
+
     @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     async def test_a_stream_in_any_form_of_its_events_is_translated(
@@ -220,7 +235,7 @@ class TestFallingOver:
         provider.play({"fault": fault})
         said = events((await http.post(CHAT, json={**SAY, "stream": True})).text)
         assert said[0]["choices"][0]["delta"]["content"] == "one"
-        assert said[-1]["error"]["code"] == "unavailable"
+        assert said[-1]["error"]["code"] == "upstream_unavailable"
         assert "[DONE]" not in said
         assert not other.calls(), "no second paid call"
 

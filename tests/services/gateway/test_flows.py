@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from interplay.client import ApiError, AsyncClient
-from interplay.core.models.registry import Deployment, Model, Price
+from interplay.core.models.registry import Connection, Deployment, Model, Price
 from interplay.services.all_in_one.machine import Machine
 from tests.minutes import within_a_minute
 from tests.provider_server import ProviderServer
+from tests.services.gateway.raw_upstream import HEAD, WORD, Asked, chunk, raw_upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHAT = "/v1/chat/completions"
@@ -186,7 +187,35 @@ class TestAFlowThatCannotAnswer:
         answer = await http.post(CHAT, json=asking("flow/halt", stream=True))
         assert answer.status_code == 200, answer.text
         last = answer.text.strip().rpartition("data: ")[2]
-        assert json.loads(last)["error"]["code"] == "timeout"
+        assert json.loads(last)["error"]["code"] == "upstream_timeout"
+
+    @pytest.mark.parametrize(
+        ("said", "parts"),
+        [
+            ("closed the connection before it answered.", ()),
+            ("closed the connection in the middle of its answer.", (HEAD, chunk(WORD))),
+            ("answered something that is no HTTP.", (b"SSH-2.0 here\r\n\r\n",)),
+            ("cannot be reached: nothing listens there, or it refuses connections.", None),
+        ],
+    )
+    async def test_says_in_our_words_how_a_connection_broke(
+        self, machine: Machine, http: httpx.AsyncClient, said: str, parts: tuple[bytes, ...] | None
+    ) -> None:
+        async def play(asked: Asked) -> None:
+            await asked.say(*parts or ())
+            asked.writer.close()
+
+        await published(machine, ASK.replace("model: gpt", "model: alone").replace("flow: ask", "flow: broken"))
+        async with raw_upstream(play) as upstream:
+            url = upstream.url if parts is not None else "http://127.0.0.1:9/v1"
+            await machine.platform.models.put_connection(1, Connection("one", base_url=url))
+            await machine.platform.tenancy.snapshots.refresh()
+            for stream in (False, True):
+                answer = await http.post(CHAT, json=asking("flow/broken", stream=stream))
+                error = json.loads(answer.text.strip().rpartition("data: ")[2])["error"]
+                assert error["message"] == f"The run failed at answer: one {said}"
+            direct = (await http.post(CHAT, json=asking("alone"))).json()["error"]["message"]
+            assert direct == f"one {said}", "a call of the model says the same"
 
     async def test_needs_a_key_with_the_right(self, machine: Machine, http: httpx.AsyncClient) -> None:
         await published(machine, ASK, COUNT)

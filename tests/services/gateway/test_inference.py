@@ -14,6 +14,7 @@ from examples.digits.train import train
 from interplay.adapters.local_models.child import ModelServerChild
 from interplay.core.models.registry import Connection, Deployment, Model
 from interplay.services.all_in_one.machine import Machine
+from tests.services.gateway.test_calls import stages
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 Trained = tuple[Path, list[list[float]], list[int]]
@@ -66,6 +67,26 @@ class TestClassicModels:
         assert described["inputs"] == [{"name": "pixels", "datatype": "FP32", "shape": [-1, 64]}]
         assert (await http.get("/v2/models/my-digits/ready")).json() == {"name": "my-digits", "ready": True}
         assert (await http.get("/v2/models/my-nothing/ready")).status_code == 404
+
+    async def test_tells_where_the_time_went(self, machine: Machine, http: httpx.AsyncClient, trained: Trained) -> None:
+        for path, known in {
+            "/v2": {"overhead", "total"},
+            "/v2/health/live": {"overhead", "total"},
+            "/v2/health/ready": {"overhead", "total"},
+            "/v2/models/my-digits": {"auth", "route", "upstream", "overhead", "total"},
+            "/v2/models/my-nothing/ready": {"auth", "route", "upstream", "overhead", "total"},
+            "/v2/models/nowhere": {"auth", "route", "overhead", "total"},
+            "/v2/nowhere": {"overhead", "total"},
+        }.items():
+            spent = stages(await http.get(path))
+            assert spent.keys() == known, path
+            assert abs(spent.get("upstream", 0.0) + spent["overhead"] - spent["total"]) < 0.01
+        stranger = stages(await http.get("/v2/models/my-digits", headers={"Authorization": "Bearer ik_no"}))
+        assert stranger.keys() == {"auth", "overhead", "total"}
+        called = stages(await http.post("/v2/models/my-digits/infer", json=pixels(trained[1][:1])))
+        assert called.keys() >= {"auth", "route", "limits", "first-byte", "upstream", "overhead", "total"}
+        refused = await http.post("/v2/models/my-digits/infer", headers={"Authorization": "Bearer ik_no"})
+        assert (refused.status_code, stages(refused).keys()) == (401, {"auth", "overhead", "total"})
 
     async def test_health_needs_no_key_and_all_else_does(self, machine: Machine) -> None:
         async with httpx.AsyncClient(base_url=machine.url, trust_env=False) as stranger:

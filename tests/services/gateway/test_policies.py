@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import random
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -137,7 +139,9 @@ class TestFailures:
         with unconnectable() as url:
             await models.put_connection(1, Connection("full", base_url=url))
             await put_policy(machine, "p", Policy(timeouts=Timeouts(connect=0.2)), "full")
-            assert (await http.post(CHAT, json=say(), headers=headers)).status_code == 504
+            answer = await http.post(CHAT, json=say(), headers=headers)
+            assert answer.status_code == 504
+            assert answer.json()["error"]["message"] == "full could not be reached within 0.2 s."
         (record,) = await records(machine, headers)
         assert (record.outcome, record.usage.tokens) == ("timeout", 0)
 
@@ -199,7 +203,7 @@ class TestFailures:
         await put_policy(machine, "p", Policy(timeouts=Timeouts(idle=0.2)), "one")
         provider.play({"fault": "stall"})
         answer = await http.post(CHAT, json=say(stream=True))
-        assert '"code":"timeout"' in answer.text
+        assert '"code":"upstream_timeout"' in answer.text
         assert "[DONE]" not in answer.text
 
     async def test_a_broken_stream_is_begun_again_where_the_policy_pays_for_it(
@@ -209,6 +213,18 @@ class TestFailures:
         provider.play({"fault": "cut"})
         answer = await http.post(CHAT, json=say(stream=True))
         assert '"interplay":{"rescue":"restart","deployment":"two/up-two"}' in answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+
+    @pytest.mark.parametrize("shown", ['{"tool_calls":[]}', '{}},{"index":1,"delta":{},"finish_reason":"stop"'])
+    async def test_nothing_is_begun_again_of_which_nothing_was_seen(
+        self, machine: Machine, http: httpx.AsyncClient, provider: ProviderServer, shown: str
+    ) -> None:
+        await put_policy(machine, "p", Policy(rescue="restart"))
+        raw = 'data: {"choices":[{"index":0,"delta":' + shown + "}]}\n\n"
+        provider.play({"raw": raw, "headers": {"content-type": "text/event-stream"}})
+        answer = await http.post(CHAT, json=say(stream=True))
+        assert answer.headers["x-interplay-model"] == "two/up-two"
+        assert '"rescue"' not in answer.text
         assert answer.text.endswith("data: [DONE]\n\n")
 
     async def test_or_another_goes_on_behind_what_was_heard(
@@ -498,6 +514,27 @@ class TestShadows:
         assert kept.shadow.answer["text"] == "something else"
         assert kept.given.answer["text"] == "one two three four five"
         assert not kept.same
+
+    async def test_only_of_the_share_that_the_policy_says(
+        self, machine: Machine, http: httpx.AsyncClient, other: ProviderServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ways = (Deployment("one", "up-one"), Deployment("two", "up-two", weight=0.0))
+
+        async def copied(share: float, draw: Callable[[], float], calls: int) -> int:
+            monkeypatch.setattr(machine.gateway, "draw", draw)
+            alias = f"shadowed-{next(_NUMBERS)}"
+            shadowed = Model(alias, "chat", ways, policy=Policy(shadow=Shadow("two/up-two", share)))
+            await machine.platform.models.put_model(1, shadowed)
+            await machine.platform.tenancy.snapshots.refresh()
+            other.ledger.clear()
+            for _ in range(calls):
+                assert (await http.post(CHAT, json=say(alias))).headers["x-interplay-model"] == "one/up-one"
+                await machine.gateway.settled()
+            return len(other.ledger)
+
+        assert await copied(0.0, lambda: 0.0, 1) == 0
+        assert await copied(1.0, lambda: 1.0 - 2**-53, 1) == 1
+        assert 20 < await copied(0.5, random.Random(7).random, 60) < 40
 
     async def test_it_is_paid_for_and_counts_on_limits(
         self, machine: Machine, http: httpx.AsyncClient, other: ProviderServer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +31,11 @@ _NUMBERS = itertools.count(1)
 _QUESTION = "Count to five."
 _NO_COUNT = '{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}'
 _BEYOND_BELIEF = _NO_COUNT[:-1] + ',"usage":{"prompt_tokens":-7,"completion_tokens":99999999999}}'
+_WORD = '{"choices":[{"index":0,"delta":{"content":"x"}}]}'
+_END = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":5}}'
+_EVENTS = {"content-type": "text/event-stream"}
+_NOTHING = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"","tool_calls":[]}}]}\n\n'
+_RETURNS = "".join(f"data: {event}\r\r" for event in (_WORD, _END, "[DONE]"))
 FLOW = """
 flow: {alias}
 steps:
@@ -100,6 +106,13 @@ CASES = {
         (1, 1), (("content_filtered", "one"), TWO), attempts=2, one=FILTERED,
         policy=Policy(fallbacks=Fallbacks(content_filtered=("spare",))), only_one=True,
     ),
+    "a question that one cannot take is too long for it": Case(
+        (1, 0), (("context_too_long", "one"),), "context_too_long", one=({"status": 413},), only_one=True
+    ),
+    "and goes to one that takes more": Case(
+        (1, 1), (TWO,), attempts=2, one=({"status": 413},),
+        policy=Policy(fallbacks=Fallbacks(context_too_long=("spare",))), only_one=True,
+    ),
     "an answer without counts is guessed": Case((1, 0), (("~ok", "one"),), one=({"raw": _NO_COUNT},)),
     "so are counts that cannot be": Case((1, 0), (("~ok", "one"),), one=({"raw": _BEYOND_BELIEF},)),
     "a slow one is overtaken": Case(
@@ -114,7 +127,13 @@ CASES = {
     ),
     "a limit of the alias refuses": Case((1, 0), (ONE,), "rate_limited", limits=Limits(requests=1), asked=2),
     "a stream": Case((1, 0), (ONE,), stream=True),
+    "a stream whose lines end with a carriage return": Case(
+        (1, 0), (ONE,), one=({"raw": _RETURNS, "headers": _EVENTS},), stream=True
+    ),
     "a stream that fails before it begins goes to the next": Case((1, 1), (TWO,), attempts=2, one=FAILS, stream=True),
+    "so does one of which there was nothing to see": Case(
+        (1, 1), (TWO,), attempts=2, one=({"raw": _NOTHING, "headers": _EVENTS},), stream=True
+    ),
     "a stream that breaks is not paid twice": Case(
         (1, 0), (("~unavailable", "one"),), "unavailable", one=({"fault": "cut"},), stream=True
     ),
@@ -199,16 +218,18 @@ def _mark(record: UsageRecord) -> str:
     return "~" if record.estimated else ""
 
 
+_STREAMED = {"upstream_unavailable": "unavailable", "upstream_timeout": "timeout"}
 _CODES = {400: "bad_request", 429: "rate_limited", 503: "unavailable", 504: "timeout"}
 
 
 def _code(answer: httpx.Response) -> str:
     """As the steps of flows name it."""
     if answer.status_code != 200:
-        return _CODES[answer.status_code]
+        told = answer.json()["error"]["code"]
+        return "context_too_long" if told == "context_length_exceeded" else _CODES[answer.status_code]
     if answer.headers["content-type"].startswith("text/event-stream"):
         *_, last = [line for line in answer.text.splitlines() if line.startswith("data: ")]
-        return "ok" if last == "data: [DONE]" else str(httpx.Response(200, text=last[6:]).json()["error"]["code"])
+        return "ok" if last == "data: [DONE]" else _STREAMED[json.loads(last[6:])["error"]["code"]]
     (choice,) = answer.json()["choices"]
     return "content_filtered" if choice["finish_reason"] == "content_filter" else "ok"
 

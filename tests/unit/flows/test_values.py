@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from interplay.core.failures import StepFailure
 from interplay.core.flows.plan import ABSENT
 from interplay.core.flows.types import ANY, INTEGER, STRING, Type, list_of, object_of
-from interplay.core.flows.values import ValueProblem, compile_value
+from interplay.core.flows.values import SECRET, SecretText, ValueProblem, compile_value
 
 NAMES: dict[str, Type] = {"a": object_of(v=INTEGER, docs=list_of(object_of(text=STRING))), "b": ANY}
 DATA: dict[str, Any] = {"a": {"v": 1, "docs": [{"text": "one"}]}, "b": {"x-y": [True, None, 1.5, {"k": "v"}]}}
@@ -93,7 +93,11 @@ class TestValue:
 
     @given(st.text(max_size=12))
     def test_any_text_can_be_written_with_a_dollar_in_front(self, text: str) -> None:
-        assert compile_value("$$" + text, {})[0].evaluate({}) == "$" + text
+        found = compile_value("$$" + text, {})[0].evaluate({})
+        assert found == (SecretText("$" + text) if SECRET in text else "$" + text)
+
+    def test_nor_does_a_secret_behind_it_change_that(self) -> None:
+        assert compile_value("$$secret://name", {})[0].evaluate({}) == SecretText("$secret://name")
 
 
 class TestProblem:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interplay.core.models.stream_scan import MOST_BYTES, StreamScan
+from interplay.core.models.sse import EventScanner
+from interplay.core.models.stream_scan import MOST_BYTES, StreamScan, data_of, events_of
 from interplay.core.models.usage import Usage
 
 
@@ -75,6 +76,17 @@ class TestAWholeStream:
         assert scan.feed(chunk(delta))
         assert scan.began
 
+    @pytest.mark.parametrize(
+        "delta",
+        [{"tool_calls": []}, {"content": "", "refusal": ""}, {"function_call": {}, "audio": {}}, {"content": []}],
+    )
+    def test_but_nothing_at_all_is_none(self, delta: dict[str, Any]) -> None:
+        scan = StreamScan()
+        empty, end = chunk(delta), chunk(delta, "stop")
+        assert fed(scan, empty, end) == [b"", b""], "nor is it an answer's end"
+        assert (scan.began, scan.whole, scan.characters) == (False, True, 0)
+        assert scan.held() == empty + end
+
     def test_nothing_follows_done(self) -> None:
         scan = StreamScan()
         assert scan.feed(WORDS[0] + DONE + WORDS[1]) == WORDS[0] + DONE
@@ -125,9 +137,50 @@ class TestABrokenStream:
         assert scan.broken is not None
 
 
+class TestLines:
+    """The standard lets a line end with LF, CRLF or CR."""
+
+    @pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+    def test_may_end_in_three_ways(self, end: bytes) -> None:
+        stream = [event.replace(b"\n", end) for event in WHOLE]
+        scan = StreamScan()
+        assert fed(scan, *stream) == [b"", stream[0] + stream[1], *stream[2:]], "an event waits for nothing behind it"
+        assert (scan.whole, scan.done, scan.finish) == (True, True, "stop")
+        assert (scan.usage, scan.characters) == (Usage(7, 5, 0, 1), len("one two drei €"))
+
+    def test_may_end_in_each_of_them_in_one_stream(self) -> None:
+        mixed = b"".join(
+            event.replace(b"\n\n", ends)
+            for event, ends in zip(
+                WHOLE, (b"\r\r", b"\n\r", b"\r\n\n", b"\r\r\n", b"\n\r\n", b"\r\n\r", b"\n\n"), strict=True
+            )
+        )
+        scan = StreamScan()
+        assert scan.feed(mixed) == mixed
+        assert (scan.done, scan.characters) == (True, len("one two drei €"))
+
+    def test_of_one_event_are_put_together(self) -> None:
+        scan = StreamScan()
+        assert scan.feed(b'event: chunk\rdata: {"choices":[\rdata: {"delta":{"content":"hi"}}]}\r\r')
+        assert scan.characters == 2
+
+    def test_an_event_does_not_wait_for_a_line_feed_which_passes_when_it_comes(self) -> None:
+        first, second, done = (event.replace(b"\n", b"\r\n") for event in (WORDS[0], WORDS[1], DONE))
+        scan = StreamScan()
+        assert fed(scan, first[:-1], b"\n" + second, done[:-1]) == [first[:-1], b"\n" + second, done[:-1]]
+        assert scan.done
+        assert fed(scan, b"\n", b"\n") == [b"\n", b""]
+
+    @pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+    def test_are_taken_apart_for_who_translates(self, end: bytes) -> None:
+        events = events_of(b"".join(WHOLE).replace(b"\n", end))
+        assert [data_of(event) for event in events] == [event[6:-2] for event in WHOLE]
+
+
 PIECES = st.sampled_from(
     [*WHOLE, b": ping\n\n", b"event: x\ndata: {}\n\n", b"data:{}\n\n", b"id: 4\n\n", b"data: {\ndata: }\n\n", b"\n\n"]
 )
+ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -135,17 +188,49 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
+def ended(data: bytes, ends: list[bytes]) -> bytes:
+    """Its lines end as `ends` says, again and again; but an LF right behind a CR would end nothing."""
+    said, them = b"", itertools.cycle(ends)
+    for line in data.splitlines():
+        end = next(them)
+        said += line + (b"\r" if end == b"\n" and not line and said.endswith(b"\r") else end)
+    return said
+
+
+def read(data: bytes) -> list[bytes]:
+    return [said for event in events_of(data) if (said := data_of(event)) is not None]
+
+
 class TestCuts:
-    @given(st.lists(PIECES, max_size=12), st.lists(st.integers(0, 10_000), max_size=30), st.booleans(), st.booleans())
-    def test_change_nothing(self, pieces: list[bytes], places: list[int], keep: bool, lines: bool) -> None:
-        data = b"".join(pieces)
-        if lines:
-            data = data.replace(b"\n", b"\r\n")
+    @given(
+        st.lists(PIECES, max_size=12),
+        st.lists(st.integers(0, 10_000), max_size=30),
+        st.booleans(),
+        st.lists(ENDS, min_size=1, max_size=5),
+    )
+    def test_change_nothing(self, pieces: list[bytes], places: list[int], keep: bool, ends: list[bytes]) -> None:
+        data = ended(b"".join(pieces), ends)
         at_once, in_pieces = StreamScan(keep_usage=keep), StreamScan(keep_usage=keep)
         passed = at_once.feed(data) + at_once.held()
-        assert b"".join(fed(in_pieces, *cut(data, places))) + in_pieces.held() == passed
+        again = b"".join(fed(in_pieces, *cut(data, places))) + in_pieces.held()
+        assert read(again) == read(passed)
+        if keep or b"\r" not in data:
+            assert again == passed
         for name in ("began", "broken", "characters", "done", "finish", "usage", "whole"):
             assert getattr(at_once, name) == getattr(in_pieces, name), name
+
+    @given(
+        st.lists(PIECES, max_size=12),
+        st.lists(st.integers(0, 10_000), max_size=30),
+        st.lists(ENDS, min_size=1, max_size=5),
+    )
+    def test_nor_how_lines_end_change_what_steps_hear(
+        self, pieces: list[bytes], places: list[int], ends: list[bytes]
+    ) -> None:
+        data = b"".join(pieces)
+        scanner = EventScanner()
+        heard = [said for part in cut(ended(data, ends), places) for said in scanner.feed(part)]
+        assert heard == list(EventScanner().feed(data))
 
     @given(st.lists(st.binary(max_size=40), max_size=20))
     def test_any_bytes_are_borne(self, parts: list[bytes]) -> None:

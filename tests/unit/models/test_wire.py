@@ -6,17 +6,15 @@ import contextlib
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interplay.core.errors import InvalidInput
-from interplay.core.failures import Failure
 from interplay.core.models.pricing import raw_usage
 from interplay.core.models.refusals import refusal
 from interplay.core.models.usage import Usage
-from interplay.core.models.wire import answered, error_event, peek, raw_of, spliced, usage_in, written
+from interplay.core.models.wire import answered, peek, raw_of, spliced, usage_in, written
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -192,6 +190,8 @@ class TestRefusals:
             (400, b'{"error":{"code":"context_length_exceeded"}}', "context_too_long"),
             (400, b'{"error":{"message":"hit our content management policy"}}', "content_filtered"),
             (400, b'{"error":"no"}', "bad_request"),
+            (413, b"", "context_too_long"),
+            (413, b'{"error":"no"}', "context_too_long"),
             (418, b"\xff", "bad_request"),
         ],
     )
@@ -202,8 +202,3 @@ class TestRefusals:
         assert refusal("x", 429, b"", b"7", 0.0).retry_after == 7.0
         assert refusal("x", 429, b"", b"Thu, 01 Jan 1970 00:01:00 GMT", 0.0).retry_after == 60.0
         assert refusal("x", 429, b"", b"soon", 0.0).retry_after is None
-
-    def test_an_error_event_is_one_event(self) -> None:
-        event = error_event(Failure("timeout", "It\n\nbroke."))
-        assert event.count(b"\n\n") == 1
-        assert msgspec.json.decode(event[6:])["error"]["code"] == "timeout"

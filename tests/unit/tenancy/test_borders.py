@@ -47,7 +47,7 @@ class World:
 
     async def step(self, operation: str, project: int, place: int) -> None:
         if operation == "create":
-            key, secret = await self.manage.create(project, NewKey(f"of {project}"))
+            key, secret = await self.manage.create(project, NewKey(f"{len(self.made)} of {project}"))
             self.made.append((key.key_id, project))
             self.secrets[key.key_id] = secret
         elif operation == "refresh":
@@ -61,7 +61,7 @@ class World:
         before = [await self.store.page(number, 100) for number in (1, 2, 3)]
         try:
             if operation == "change":
-                await self.manage.change(project, key_id, KeyChange(name=f"of {project}"))
+                await self.manage.change(project, key_id, KeyChange(name=f"{key_id} of {project}"))
             elif operation == "rotate":
                 self.secrets[key_id] = (await self.manage.rotate(project, key_id))[1]
             elif operation == "revoke":
@@ -83,7 +83,7 @@ class World:
         assert len(callers) == len(self.made)
         for number in (1, 2, 3):
             own = await self.store.page(number, 100)
-            assert {key.name for key in own} <= {f"of {number}"}
+            assert all(key.name.endswith(f" of {number}") for key in own)
             assert {key.key_id for key in own} == {key_id for key_id, owner in self.made if owner == number}
         for key_id, owner in self.made:
             caller = callers[digest_of(self.secrets[key_id].encode())]

@@ -13,7 +13,7 @@ from interplay.adapters.memory.key_store import MemoryKeyStore
 from interplay.adapters.memory.model_registry import MemoryModelRegistry
 from interplay.adapters.memory.price_store import MemoryPriceStore
 from interplay.adapters.memory.usage_store import MemoryUsageStore
-from interplay.core.errors import Forbidden, InvalidInput
+from interplay.core.errors import Conflict, Forbidden, InvalidInput
 from interplay.core.ids import derived_uuid
 from interplay.core.models.pricing import PricePoint
 from interplay.core.models.registry import Connection, Deployment, Model, Price
@@ -80,6 +80,13 @@ class TestCreate:
         with pytest.raises(Forbidden, match=names):
             await world.manage.create(1, NewKey("app", **wanted), by)
 
+    async def test_a_name_that_another_key_has_is_refused(self, world: World) -> None:
+        first, _ = await world.manage.create(1, NewKey("app"))
+        with pytest.raises(Conflict, match=str(first.key_id)) as refused:
+            await world.manage.create(1, NewKey("app"))
+        assert "rotate that one" in str(refused.value)
+        await world.manage.create(1, NewKey("other"))
+
 
 class TestFirst:
     async def test_a_restart_brings_no_revoked_or_deleted_key_to_life(self, world: World) -> None:
@@ -98,6 +105,25 @@ class TestChange:
         made, _ = await world.manage.create(1, NewKey("app", models=("small",), expires_in=60.0))
         changed = await world.manage.change(1, made.key_id, KeyChange(limits=Limits(5), models=None))
         assert changed == msgspec.structs.replace(made, limits=Limits(5), models=None)
+
+    async def test_a_name_may_be_changed_to_one_that_is_free(self, world: World) -> None:
+        first, _ = await world.manage.create(1, NewKey("app"))
+        made, _ = await world.manage.create(1, NewKey("other"))
+        with pytest.raises(Conflict, match=str(first.key_id)):
+            await world.manage.change(1, made.key_id, KeyChange(name="app"))
+        await world.manage.change(1, first.key_id, KeyChange(name="former"))
+        assert (await world.manage.change(1, made.key_id, KeyChange(name="app"))).name == "app"
+
+    async def test_those_of_an_earlier_release_with_one_name_are_changed_rotated_and_revoked(
+        self, world: World
+    ) -> None:
+        first, _ = await world.manage.create(1, NewKey("app"))
+        made, _ = await world.manage.create(1, NewKey("other"))
+        await world.store.put_key(msgspec.structs.replace(made, name="app"))
+        for key in (first, made):
+            await world.manage.change(1, key.key_id, KeyChange(name="app", limits=Limits(5)))
+            await world.manage.rotate(1, key.key_id, 60.0)
+            await world.manage.revoke(1, key.key_id)
 
     async def test_a_weaker_key_cannot_make_another_stronger(self, world: World) -> None:
         made, _ = await world.manage.create(1, NewKey("app", scopes=tuple(ADMIN)))

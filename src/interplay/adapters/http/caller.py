@@ -10,6 +10,7 @@ import httpx
 
 from interplay.adapters.http.guard import EgressGuard
 from interplay.core.failures import StepFailure
+from interplay.core.unreached import how_it_broke
 from interplay.ports.http_caller import HttpAnswer, HttpRequest
 
 MOST_BYTES: Final = 16 * 1024 * 1024
@@ -49,9 +50,7 @@ class EgressHttpCaller:
             detail = f"{_host(request.url)}: a header of the request is none that can be sent."
             raise StepFailure("bad_request", detail, advice="Look for line ends in its value.") from None
         except httpx.HTTPError as broken:
-            raise StepFailure(
-                "unavailable", f"{_host(request.url)}: {type(broken).__name__} {broken}".strip()
-            ) from broken
+            raise StepFailure("unavailable", how_it_broke(broken, _host(request.url))) from broken
         except (httpx.InvalidURL, UnicodeError) as wrong:
             raise StepFailure("bad_request", f"{request.url!r} is no address: {wrong}.") from None
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from interplay.core.failures import StepFailure
 from interplay.core.models.refusals import FILTERED, closer, code_of, seconds_of
+from interplay.core.unreached import how_it_broke
 
 # Where an error comes inside a stream, the status was 200 and a word is all there is.
 _BY_WORD: Final = {
@@ -99,11 +100,11 @@ def _without_answer(error: BaseException, chain: list[BaseException], who: str) 
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
     text = f"{type(error).__name__} {error}".strip()[:500]
     if names & _TIMEOUTS:
-        return StepFailure("timeout", f"{who} did not answer in time ({type(error).__name__}).")
+        return StepFailure("timeout", f"{who} did not answer in time.")
     if names & _NO_ANSWER:
         return StepFailure("unavailable", f"{who} answered something that is no answer: {text}")
     if names & _BROKEN:
-        return StepFailure("unavailable", f"{who} cannot be reached, or broke the connection: {text}")
+        return StepFailure("unavailable", how_it_broke(error, who))
     if "ValidationError" in names and str(getattr(error, "title", "")).endswith(_ANSWERS):
         return StepFailure("unavailable", f"{who} answered something that is no answer: {text}")
     if isinstance(error, ValueError) and any(sign in text.lower() for sign in FILTERED):

@@ -8,7 +8,7 @@ import msgspec
 
 from interplay.adapters.memory.config_ledger import MemoryConfigLedger
 from interplay.core.errors import Conflict, NotFound
-from interplay.core.tenancy.keys import Key, Project
+from interplay.core.tenancy.keys import Key, Project, name_taken
 from interplay.core.tenancy.limits import Budget, Limits, Period
 from interplay.ports.key_store import ORGANISATION
 
@@ -17,12 +17,16 @@ class MemoryKeyStore:
     def __init__(self, ledger: MemoryConfigLedger) -> None:
         self._ledger = ledger
 
-    async def put_key(self, key: Key, *, new: bool = False) -> None:
+    async def put_key(self, key: Key, *, new: bool = False, named: bool = False) -> None:
         if key.project_id not in self._ledger.projects:
             raise NotFound(f"There is no project {key.project_id}.", where="project")
         known = self._ledger.keys.get(key.key_id)
         if new and known is not None:
             raise Conflict("This key was made already.", where=str(key.key_id), advice="Rotate it for a secret.")
+        if named:
+            for other in await self.page(key.project_id, len(self._ledger.keys)):
+                if other.name == key.name and other.key_id != key.key_id:
+                    raise name_taken(key.name, other.key_id, revoked=other.revoked_at is not None)
         if key.digest in self._ledger.digests and (known is None or key.digest != known.digest):
             raise Conflict("There is a key with this secret.", where="key")
         if known is not None:

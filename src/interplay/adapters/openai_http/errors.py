@@ -11,6 +11,7 @@ import httpx
 from interplay.core.failures import StepFailure
 from interplay.core.models.refusals import code_of, seconds_of
 from interplay.core.models.usage import Usage
+from interplay.core.unreached import how_it_broke
 
 
 def refused(status: int, headers: httpx.Headers, body: bytes, who: str) -> StepFailure:
@@ -39,15 +40,20 @@ def retry_after(headers: httpx.Headers) -> float | None:
     return seconds_of(value.encode("latin-1", "replace") if value is not None else None, time.time())
 
 
-def transport(error: httpx.HTTPError, who: str) -> StepFailure:
-    """The failure for an answer that did not come, or not whole."""
-    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-        return StepFailure("timeout", f"{who} could not be reached in time ({type(error).__name__}).", usage=Usage())
+def transport(error: httpx.HTTPError, who: str, *, begun: bool = False, connect: float | None = None) -> StepFailure:
+    """The failure for an answer that did not come, or not whole. `begun`: a part of it was there. `connect`: how many
+    seconds a connection could take."""
+    if isinstance(error, httpx.PoolTimeout):
+        return StepFailure(
+            "timeout", f"{who} has all its connections in use, and none was free in time.", usage=Usage()
+        )
+    if isinstance(error, httpx.ConnectTimeout):
+        limit = "in time" if connect is None else f"within {connect:g} s"
+        return StepFailure("timeout", f"{who} could not be reached {limit}.", usage=Usage())
     if isinstance(error, httpx.TimeoutException):
-        return StepFailure("timeout", f"{who} did not answer in time ({type(error).__name__}).")
-    if isinstance(error, httpx.ConnectError):
-        return StepFailure("unavailable", f"{who} cannot be reached: {error}.")
-    return StepFailure("unavailable", f"The connection to {who} broke: {type(error).__name__} {error}.")
+        what = "went silent in the middle of its answer" if begun else "did not answer"
+        return StepFailure("timeout", f"{who} {what} in time.")
+    return StepFailure("unavailable", how_it_broke(error, who, begun=begun))
 
 
 def malformed(who: str, what: Any) -> StepFailure:

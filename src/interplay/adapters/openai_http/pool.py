@@ -11,6 +11,7 @@ from interplay.adapters.openai_http.raw import RawConnection
 from interplay.adapters.openai_http.targets import HttpTarget, Targets
 from interplay.core.failures import Failure, StepFailure
 from interplay.core.models.registry import Connection
+from interplay.core.unreached import why_unreached
 from interplay.ports.upstream import AnswerHead, Listener, Outgoing, Patience, Sending, Target, WholeAnswer
 
 _TICK: Final = 0.05  # seconds between two looks at the times of the requests under way
@@ -210,7 +211,7 @@ class UpstreamPool:
         except TimeoutError:
             failure = Failure("timeout", f"{target.who} could not be reached within {limit:g} s.")
         except (OSError, ssl.SSLError) as broken:
-            failure = Failure("unavailable", f"{target.who} cannot be reached: {broken}.")
+            failure = Failure("unavailable", f"{target.who} cannot be reached: {why_unreached(broken)}.")
         else:
             exchange.task = None
             connection.connect = loop.time() - began

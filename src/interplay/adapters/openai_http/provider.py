@@ -62,6 +62,9 @@ class OpenAIProvider:
     async def close(self) -> None:
         await self._client.aclose()
 
+    def _broke(self, error: httpx.HTTPError, *, begun: bool = False) -> StepFailure:
+        return transport(error, self._who, begun=begun, connect=self._timeout.connect)
+
     async def chat(
         self,
         deployment: Deployment,
@@ -96,7 +99,7 @@ class OpenAIProvider:
         first_token: float | None,
         idle: float | None,
     ) -> None:
-        scanner, content = EventScanner(), False
+        scanner, content, begun = EventScanner(), False, False
         began = asyncio.get_running_loop().time()
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -108,7 +111,7 @@ class OpenAIProvider:
                     raise refused(response.status_code, response.headers, await response.aread(), self._who)
                 if "text/event-stream" not in response.headers.get("content-type", ""):
                     raise malformed(self._who, await response.aread())
-                chunks = response.aiter_bytes()
+                chunks, begun = response.aiter_bytes(), True
                 while not streamed.done:
                     spent = asyncio.get_running_loop().time() - began
                     left = None if first_token is None else max(0.0, first_token - spent)
@@ -118,7 +121,7 @@ class OpenAIProvider:
                     for data in scanner.feed(chunk):
                         content = streamed.take(data) or content
         except httpx.HTTPError as broken:
-            raise transport(broken, self._who) from broken
+            raise self._broke(broken, begun=begun) from broken
         except EventTooLarge as wrong:
             raise malformed(self._who, wrong) from None
 
@@ -126,7 +129,7 @@ class OpenAIProvider:
         try:
             response = await self._client.post(path, json=body, headers=headers, timeout=self._timeout)
         except httpx.HTTPError as broken:
-            raise transport(broken, self._who) from broken
+            raise self._broke(broken) from broken
         if response.status_code >= 400:
             raise refused(response.status_code, response.headers, response.content, self._who)
         try:

@@ -142,9 +142,9 @@ class RawConnection(asyncio.Protocol, AnswerHead):
         self.heard = self.touched = True
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as wrong:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._pieces = []
-            self.fail(Failure("unavailable", f"{self.who} answered something that is no HTTP: {wrong}"))
+            self.fail(Failure("unavailable", f"{self.who} answered something that is no HTTP."))
             return
         pieces = self._pieces
         if pieces:  # what came in one read is passed on in one piece: each would be a write of its own

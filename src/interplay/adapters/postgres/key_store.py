@@ -11,7 +11,7 @@ import asyncpg
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.tenancy_rows import KEY_COLUMNS, PROJECT_COLUMNS, json_of, key_of, moment, project_of
 from interplay.core.errors import Conflict, NotFound
-from interplay.core.tenancy.keys import Key, Project
+from interplay.core.tenancy.keys import Key, Project, name_taken
 from interplay.core.tenancy.limits import Budget, Limits, Period
 from interplay.ports.key_store import ORGANISATION
 
@@ -21,6 +21,9 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 on conflict (key_id) do update set name = $3, digest = $4, hint = $5, scopes = $6, models = $7, flows = $8, limits = $9,
     metadata = $11, expires_at = $13, revoked_at = $14, former_digest = $15, former_until = $16
 where k.project_id = $2 and k.deleted_at is null and not $17 returning 1"""
+_NAMING: Final = "select from project where project_id = $1 for no key update"
+_TAKEN: Final = """select key_id, revoked_at is not null as revoked from api_key
+where project_id = $1 and name = $2 and key_id <> $3 and deleted_at is null order by key_id limit 1"""
 _KEY: Final = f"select {KEY_COLUMNS} from api_key where project_id = $1 and key_id = $2 and deleted_at is null"
 _PAGE: Final = f"""select {KEY_COLUMNS} from api_key where project_id = $1 and deleted_at is null
 and ($3::uuid is null or key_id > $3) order by key_id limit $2"""
@@ -48,14 +51,20 @@ class PostgresKeyStore:
         self._database = database
         self._changed = changed
 
-    async def put_key(self, key: Key, *, new: bool = False) -> None:
+    async def put_key(self, key: Key, *, new: bool = False, named: bool = False) -> None:
         values = (
             key.key_id, key.project_id, key.name, key.digest, key.hint, sorted(key.scopes), key.models, key.flows,
             json_of(key.limits), json_of({b.period: b.usd for b in key.budgets}), json_of(key.metadata),
             moment(key.created_at), moment(key.expires_at), moment(key.revoked_at),
             key.former_digest, moment(key.former_until), new,
         )  # fmt: skip
-        async with self._database.session() as connection:
+        # with a name that it must be the first to have, those who name keys of the project go one by one
+        async with self._database.transaction() if named else self._database.session() as connection:
+            if named:
+                await connection.execute(_NAMING, key.project_id)
+                taken = await connection.fetchrow(_TAKEN, key.project_id, key.name, key.key_id)
+                if taken is not None:
+                    raise name_taken(key.name, taken["key_id"], revoked=taken["revoked"])
             try:
                 done = await connection.fetchval(_PUT, *values)
             except asyncpg.ForeignKeyViolationError:

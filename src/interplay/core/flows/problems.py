@@ -10,6 +10,7 @@ from interplay.core.errors import InvalidInput
 
 MOST_SHOWN: Final = 160  # characters of a line
 MOST_SAID: Final = 800  # characters of a sentence
+MODELS: Final = "models"  # the code of what is wrong with a connection or a model, which are no flow
 T = TypeVar("T", str, str | None)
 
 
@@ -38,7 +39,10 @@ class Problem:
 
     def __str__(self) -> str:
         said = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
-        parts = [f"{self.place}: {self.path}: {said}" if self.path else f"{self.place}: {said}"]
+        places = [self.path] if self.path else []
+        if self.code != MODELS or self.place.line or self.place.file:
+            places.insert(0, str(self.place))
+        parts = [": ".join([*places, said])]
         if self.expected:
             parts.append(f"Expected {self.expected.rstrip('.')}.")
         if self.suggestion:

@@ -200,7 +200,7 @@ def _compile_text(raw: str, names: Mapping[str, Type]) -> tuple[Evaluable, Type]
     if SECRET in raw:
         if "$" in raw.replace("$$", ""):
             raise ValueProblem("a secret cannot stand in one text with an expression", "the secret's text alone")
-        return Literal(SecretText(raw)), STRING
+        return Literal(SecretText(raw[1:] if raw.startswith("$$") else raw)), STRING
     if "$" not in raw:
         return Literal(raw), STRING
     if raw.startswith("$$"):

@@ -198,8 +198,8 @@ class MessageEvents:
         out += _event("message_delta", {"delta": delta, "usage": _usage(self._counted)})
         return out + _event("message_stop", {})
 
-    def broke(self, status: int, message: str) -> bytes:
-        return _event("error", messages_error(status, message))
+    def broke(self, status: int, error: dict[str, Any]) -> bytes:
+        return _event("error", messages_error(status, error["message"]))
 
     def alive(self) -> bytes:
         return _event("ping", {})

@@ -10,7 +10,7 @@ import msgspec
 
 from interplay.core.errors import InvalidInput
 from interplay.core.flows.durations import EXPECTED, parse_duration
-from interplay.core.flows.problems import Problem, in_order, problem_at
+from interplay.core.flows.problems import MODELS, Problem, in_order, problem_at
 from interplay.core.flows.source import Path, Source
 from interplay.core.flows.suggestions import listed, nearest
 
@@ -49,7 +49,7 @@ class Reader:
         self, path: Path, message: str, expected: str | None = None, suggestion: str | None = None, *, key: bool = False
     ) -> None:
         place = self.source.key(path) if key else self.source.place(path)
-        self.problems.append(problem_at("models", message, path, place, expected, suggestion))
+        self.problems.append(problem_at(MODELS, message, path, place, expected, suggestion))
 
     def struct(self, kind: type[S], body: Any, path: Path) -> S | None:
         """A structure of this kind from a mapping."""

@@ -200,10 +200,11 @@ class ResponseEvents:
         response = _response(self._first or {}, self._model, self._done, self._finish, self._counted)
         return out + self._event(f"response.{response['status']}", response=response)
 
-    def broke(self, status: int, message: str) -> bytes:  # noqa: ARG002
+    def broke(self, status: int, error: dict[str, Any]) -> bytes:  # noqa: ARG002
+        code, message = error["code"] or "server_error", error["message"]
         failed = _response(self._first or {}, self._model, self._done, None, self._counted)
-        failed |= {"status": "failed", "error": {"code": "server_error", "message": message}}
-        said = self._event("error", code="server_error", message=message, param=None)
+        failed |= {"status": "failed", "error": {"code": code, "message": message}}
+        said = self._event("error", code=code, message=message, param=error["param"])
         return said + self._event("response.failed", response=failed)
 
     def alive(self) -> bytes:

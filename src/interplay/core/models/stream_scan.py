@@ -15,8 +15,9 @@ from interplay.core.models.usage import Usage
 from interplay.core.models.wire import NOTHING, RawUsage, is_there, length_of
 
 MOST_BYTES: Final = 8 * 1024 * 1024  # of one event, and of what is held
-_END: Final = re.compile(rb"\r?\n\r?\n")
-_LINE: Final = re.compile(rb"\r?\n")
+_LINE: Final = re.compile(rb"\r\n|\n|\r")  # the standard has three ends of a line, in one stream if need be
+_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_EMPTY: Final = frozenset({b"[]", b"{}"})
 
 
 class _Delta(msgspec.Struct):
@@ -47,13 +48,13 @@ _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 class StreamScan:
     """`feed` gives what may be passed on now. `keep_usage`: its caller asked for the event that counts.
 
-    `began`: content was passed on. `finish`: the reason the answer gave for its end. `done`: `[DONE]` came.
-    `text`: what was said so far, where `keep_text`; None: also something that is no text, or by several.
-    `broken`: why nothing more is to be expected of it, where the stream itself shows that.
+    `began`: content was passed on; a reason to end, with nothing before it, is none. `finish`: the reason the answer
+    gave for its end. `done`: `[DONE]` came. `text`: what was said so far, where `keep_text`; None: also something that
+    is no text, or by several. `broken`: why nothing more is to be expected of it, where the stream itself shows that.
     """
 
     __slots__ = (
-        "_choices", "_ended", "_held", "_held_bytes", "_keep_usage", "_rest",
+        "_choices", "_cut", "_ended", "_held", "_held_bytes", "_keep_usage", "_rest",
         "_said", "began", "broken", "characters", "done", "finish", "usage",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class StreamScan:
         self._said: list[Any] | None = [] if keep_text else None
         self._keep_usage = keep_usage
         self._rest = b""
+        self._cut = False  # an event was passed on up to a CR whose LF may follow; `_rest` has that CR, to be told
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._choices = 1  # as many as were seen
@@ -86,7 +88,7 @@ class StreamScan:
 
     def feed(self, data: bytes) -> bytes:
         if self.done or self.broken is not None:
-            return b""
+            return self._line_feed(data)
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -115,12 +117,28 @@ class StreamScan:
         return held
 
     def _split(self, data: bytes) -> list[bytes]:
+        """Where lines end with CR. An event is whole at a CR; an LF that comes later still belongs to it."""
         events, begin = [], 0
-        for end in _END.finditer(data):
+        if self._cut:
+            self._cut = False
+            begin = 1
+            if data.startswith(b"\n", 1):
+                begin = 2
+                events.append(b"\n")
+        for end in _END.finditer(data, begin):
             events.append(data[begin : end.end()])
             begin = end.end()
         self._rest = data[begin:]
+        if not self._rest and data.endswith(b"\r"):
+            self._cut, self._rest = True, b"\r"
         return events
+
+    def _line_feed(self, data: bytes) -> bytes:
+        """Nothing follows the end but the rest of its own last line."""
+        if not self._cut or not data:
+            return b""
+        self._cut = False
+        return b"\n" if self.broken is None and data.startswith(b"\n") else b""
 
     def _hold(self, passed: list[bytes]) -> bytes:
         self._held += passed
@@ -132,6 +150,7 @@ class StreamScan:
     def _take(self, event: bytes) -> bool:
         """Whether it is passed on. Events that carry no data are."""
         if self.done or self.broken is not None:
+            self._cut = False
             return False
         if event.startswith(b"data: {") and event.count(b"\n") == 2 and b"\r" not in event:
             return self._look(event[6:-2])
@@ -171,15 +190,16 @@ class StreamScan:
         if choice.finish_reason is not None:
             self.finish = choice.finish_reason
             self._ended.add(index)
-            self.began = True
         if delta is not None:
             if self._said is not None:
                 self._said += [part for part in (delta.content, *_others(delta)) if part]
             text = delta.content or delta.reasoning_content or delta.refusal or text
-            if delta.tool_calls is not NOTHING and is_there(delta.tool_calls):
+            if delta.tool_calls is not NOTHING and _shows(delta.tool_calls):
                 self.characters += len(bytes(delta.tool_calls))
                 self.began = True
-            elif is_there(delta.function_call) or is_there(delta.audio):
+            elif (delta.function_call is not NOTHING and _shows(delta.function_call)) or (
+                delta.audio is not NOTHING and _shows(delta.audio)
+            ):
                 self.began = True
         if text:
             self.characters += length_of(text)
@@ -187,7 +207,12 @@ class StreamScan:
 
 
 def _others(delta: _Delta) -> list[msgspec.Raw]:
-    return [raw for raw in (delta.tool_calls, delta.function_call, delta.audio) if is_there(raw)]
+    return [raw for raw in (delta.tool_calls, delta.function_call, delta.audio) if _shows(raw)]
+
+
+def _shows(raw: msgspec.Raw) -> bool:
+    """Some servers send an empty list of calls with each piece of an answer: there is nothing of it in that."""
+    return is_there(raw) and bytes(raw) not in _EMPTY
 
 
 def events_of(data: bytes) -> list[bytes]:

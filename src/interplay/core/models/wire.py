@@ -13,7 +13,6 @@ from typing import Any, Final
 import msgspec
 
 from interplay.core.errors import InvalidInput
-from interplay.core.failures import Failure
 from interplay.core.models.usage import MOST_TOKENS, Usage
 
 BYTES_A_TOKEN: Final = 4
@@ -299,12 +298,6 @@ def text_of(content: Any) -> tuple[str, str]:
         elif thinking is not None:
             thoughts.append(thinking if isinstance(thinking, str) else text_of(thinking)[0])
     return "".join(texts), "".join(thoughts)
-
-
-def error_event(failure: Failure) -> bytes:
-    """The last event of a stream that broke; no `[DONE]` follows it."""
-    error = {"message": failure.detail, "type": "upstream_error", "code": failure.code, "param": None}
-    return b"data: %s\n\n" % _ENCODE({"error": error})
 
 
 def rescue_event(rescue: str, deployment: str) -> bytes:

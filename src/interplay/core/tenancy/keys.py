@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from interplay.core.errors import Conflict
 from interplay.core.tenancy.limits import Budget, Limits, Meter, budget_meters, limit_meters
 
 PREFIX: Final = "ik_"
@@ -59,6 +60,18 @@ def digest_of(secret: bytes) -> bytes:
 
 def hint_of(secret: str) -> str:
     return secret[:HINT]
+
+
+def name_taken(name: str, key_id: UUID, *, revoked: bool) -> Conflict:
+    """Usage, messages of limits and lists tell keys by their names. Earlier releases gave one name to several keys:
+    those keep it, and every change of them that leaves the name alone is made."""
+    state = " and was revoked" if revoked else ""
+    instead = "rename or delete that one" if revoked else "rotate that one for a new secret"
+    return Conflict(
+        f"The project has a key named {name!r} already: it is {key_id}{state}.",
+        where="name",
+        advice=f"Give this one another name, or {instead}.",
+    )
 
 
 def live(key: Key, now: float) -> bool:

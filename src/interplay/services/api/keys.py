@@ -55,7 +55,8 @@ async def list_keys(
 
 @keys.route("POST", "/keys", "keys:write", answer=answers.KeyWithSecret, status_code=201)
 async def create_key(body: NewKeyBody, use: Use, once: Once = None) -> dict[str, Any]:
-    """A new key. `secret` is shown in this answer only; the same `Idempotency-Key` again is a conflict."""
+    """A new key. `secret` is shown in this answer only; the same `Idempotency-Key` again is a conflict, and so is
+    the name of another key of the project."""
     wanted = msgspec.convert(body.model_dump(exclude_none=True), NewKey)
     key_id = derived_uuid("key", str(use.project), once) if once is not None else None
     key, secret = await use.keys.create(use.project, wanted, _by(use), key_id)

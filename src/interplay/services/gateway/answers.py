@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from interplay.use_cases.forward_call import Call
 
 Pair = tuple[bytes, bytes]
+UPSTREAM: Final = b"upstream"
 _BEFORE: Final = b"auth;dur=%s, route;dur=%s, limits;dur=%s, "
 _CONNECT: Final = b"connect;dur=%s, "
 _UPSTREAM: Final = b"first-byte;dur=%s, upstream;dur=%s, "
@@ -70,6 +73,32 @@ def timing(call: Call) -> bytes:
 def _millis(seconds: float) -> bytes:
     micros = int(seconds * 1e6)
     return _THOUSANDTHS[micros] if 0 <= micros < 1000 else b"%.3f" % max(0.0, seconds * 1e3)
+
+
+class Stages:
+    """Where the time went of what is answered without a call: lists, metadata, health."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._began = now()
+        self._said = b""
+        self._upstream = 0.0
+
+    @contextlib.contextmanager
+    def stage(self, name: bytes) -> Iterator[None]:
+        """Named as those of a call are; one that fails is told of, too."""
+        began = self._now()
+        try:
+            yield
+        finally:
+            took = self._now() - began
+            self._said += b"%s;dur=%s, " % (name, _millis(took))
+            if name == UPSTREAM:
+                self._upstream += took
+
+    def timing(self) -> Pair:
+        total = self._now() - self._began
+        return b"server-timing", self._said + _TOTAL % (_millis(total - self._upstream), _millis(total))
 
 
 def notes(call: Call) -> list[Pair]:

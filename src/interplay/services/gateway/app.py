@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from interplay.core.errors import InterplayError, NotFound
-from interplay.core.tenancy.keys import may_call
+from interplay.core.tenancy.keys import Caller, may_call
+from interplay.services.gateway.answers import Pair, Stages
 from interplay.services.gateway.asgi import MOST_BYTES, Receive, Scope, Send, answer, forward, read_body, too_large
 from interplay.services.gateway.counting import PATH as COUNT
 from interplay.services.gateway.counting import count_tokens
@@ -80,13 +81,8 @@ class Gateway:
         await forward(self.parts, Incoming(endpoint, body, token, named), receive, send)
 
     async def _other(self, path: str, scope: Scope, send: Send) -> None:
-        try:
-            if scope["method"] == "GET" and path.startswith("/v1/models"):
-                found = await self._models(token_of(scope), path.removeprefix("/v1/models").strip("/"))
-                await answer(send, 200, _ENCODE(found), [])
-                return
-        except InterplayError as wrong:
-            await answer(send, *refused(wrong))
+        if scope["method"] == "GET" and path.startswith("/v1/models"):
+            await self._listed(path.removeprefix("/v1/models").strip("/"), token_of(scope), send)
             return
         places = (*ENDPOINTS, *DIALECTS, COUNT)
         known = ", ".join([*(f"POST {place}" for place in places), "GET /v1/models"])
@@ -96,9 +92,18 @@ class Gateway:
             body = said_in(MESSAGES, status, body)
         await answer(send, status, body, headers)
 
-    async def _models(self, token: bytes, only: str) -> dict[str, Any]:
-        """What this key may call. Raises Unauthorized, NotFound."""
-        caller = self.parts.admit.authenticate(token)
+    async def _listed(self, only: str, token: bytes, send: Send) -> None:
+        stages = Stages(self.parts.clock.monotonic)
+        try:
+            with stages.stage(b"auth"):
+                caller = self.parts.admit.authenticate(token)
+            status, body, headers = 200, _ENCODE(await self._models(caller, only)), list[Pair]()
+        except InterplayError as wrong:
+            status, body, headers = refused(wrong)
+        await answer(send, status, body, [*headers, stages.timing()])
+
+    async def _models(self, caller: Caller, only: str) -> dict[str, Any]:
+        """What this key may call. Raises NotFound."""
         entries = {
             alias: {
                 "id": alias,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from interplay.core.errors import InputTooLarge, InterplayError
 from interplay.core.failures import Failure
 from interplay.services.gateway.answers import Pair, notes
-from interplay.services.gateway.errors import refused, status_of
+from interplay.services.gateway.errors import broken, refused, status_of
 from interplay.use_cases.forward_call import Call
 from interplay.use_cases.forward_parts import Face, ForwardParts, Incoming
 
@@ -68,6 +68,10 @@ class AsgiFace(Face):
             self._paused = True
             self._call.pause()
         self._wake()
+
+    def broke(self, wrong: InterplayError | Failure) -> None:
+        self.data(broken(wrong))
+        self.end()
 
     def end(self) -> None:
         self._ended = True

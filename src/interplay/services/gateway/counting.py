@@ -14,6 +14,7 @@ from interplay.core.flows.as_model import PREFIX
 from interplay.core.models.messages_api import chat_of_messages
 from interplay.core.models.token_count import roughly_counted
 from interplay.core.models.wire import peek, taken_apart
+from interplay.services.gateway.answers import Stages
 from interplay.services.gateway.asgi import Receive, Scope, Send, answer, read_body
 from interplay.services.gateway.translating import MESSAGES, refused_in, token_in
 from interplay.use_cases.forward_find import find_caller, find_model
@@ -26,19 +27,22 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 async def count_tokens(parts: ForwardParts, scope: Scope, receive: Receive, send: Send, token: bytes) -> None:
+    stages = Stages(parts.clock.monotonic)
     try:
-        found = await _counted(parts, scope, receive, token_in(scope, token))
+        found = await _counted(parts, scope, receive, token_in(scope, token), stages)
     except InterplayError as wrong:
-        await answer(send, *refused_in(MESSAGES, wrong))
+        status, body, headers = refused_in(MESSAGES, wrong)
+        await answer(send, status, body, [*headers, stages.timing()])
     except ConnectionError:
         return
     else:
-        await answer(send, 200, _ENCODE({"input_tokens": found}), [_ESTIMATED])
+        await answer(send, 200, _ENCODE({"input_tokens": found}), [_ESTIMATED, stages.timing()])
 
 
-async def _counted(parts: ForwardParts, scope: Scope, receive: Receive, token: bytes) -> int:
+async def _counted(parts: ForwardParts, scope: Scope, receive: Receive, token: bytes, stages: Stages) -> int:
     """Raises InterplayError: who may not call the model may not ask about it."""
-    parts.admit.authenticate(token)
+    with stages.stage(b"auth"):
+        parts.admit.authenticate(token)
     incoming = Incoming(_ENDPOINT, await read_body(receive), token, scope["headers"])
     caller = find_caller(parts, incoming)
     name = peek(incoming.body).model

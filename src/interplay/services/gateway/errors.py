@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape, each with its true status; decided in one table."""
+"""Errors in OpenAI's shape, each with its true status and code, as an answer or in a stream; decided in one table."""
 
 from __future__ import annotations
 
@@ -80,14 +80,26 @@ def retry_after(wrong: InterplayError | Failure) -> float | None:
     return None
 
 
-def refused(wrong: InterplayError | Failure) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """Status, body and headers of their own."""
+def error_of(wrong: InterplayError | Failure) -> tuple[int, dict[str, Any]]:
+    """Its status, and what stands under `error`: of an answer, or of the last event of a stream."""
     status, kind, code = described(wrong)
     message = " ".join(part for part in (wrong.detail, wrong.advice) if part)
     error: dict[str, Any] = {"message": message, "type": kind, "param": wrong.where, "code": code}
-    headers: list[tuple[bytes, bytes]] = []
     if isinstance(wrong, LimitReached | BudgetReached):
         error["limit"] = wrong.limit
+    return status, error
+
+
+def broken(wrong: InterplayError | Failure) -> bytes:
+    """The last event of a stream that broke; no `[DONE]` follows it."""
+    return b"data: %s\n\n" % _ENCODE({"error": error_of(wrong)[1]})
+
+
+def refused(wrong: InterplayError | Failure) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Status, body and headers of their own."""
+    status, error = error_of(wrong)
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(wrong, LimitReached | BudgetReached):
         headers.append((b"x-interplay-limit", _line(wrong.limit)))
         if wrong.retry_after is None:  # OpenAI's and Anthropic's clients know this, and do not ask again in vain
             headers.append((b"x-should-retry", b"false"))

@@ -14,7 +14,7 @@ from interplay.core.errors import InterplayError, InvalidInput, NotFound
 from interplay.core.failures import Failure, StepFailure
 from interplay.core.models.routing import LiveModel
 from interplay.ports.upstream import Outgoing, Patience, WholeAnswer
-from interplay.services.gateway.answers import Pair
+from interplay.services.gateway.answers import UPSTREAM, Pair, Stages
 from interplay.services.gateway.asgi import AsgiFace, Receive, Scope, Send, answer, forward, read_body
 from interplay.services.gateway.errors import refused
 from interplay.use_cases.forward_find import find_caller, find_model
@@ -46,30 +46,34 @@ class Inference:
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, token: bytes) -> None:
+        stages = Stages(self._parts.clock.monotonic)
         try:
-            await self._answer(scope, receive, send, token)
+            await self._answer(scope, receive, send, token, stages)
         except InterplayError as wrong:
-            await answer(send, *refused_simply(wrong))
+            status, body, headers = refused_simply(wrong)
+            await answer(send, status, body, [*headers, stages.timing()])
         except ConnectionError:
             return
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, token: bytes) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, token: bytes, stages: Stages) -> None:
         method, place = scope["method"], scope["path"].removeprefix("/v2").strip("/").split("/")
         match method, *place:
             case "GET", "":
-                await _say(send, {"name": "interplay", "version": "2", "extensions": []})
+                await _say(send, stages, {"name": "interplay", "version": "2", "extensions": []})
             case "GET", "health", "live":
-                await _say(send, {"live": True})
+                await _say(send, stages, {"live": True})
             case "GET", "health", "ready":
                 ready = bool(self._parts.snapshot().version)
-                await _say(send, {"ready": ready}, 200 if ready else 503)
+                await _say(send, stages, {"ready": ready}, 200 if ready else 503)
             case "GET", "models", name:
-                found = await self._asked(token, unquote(name), "")
-                await answer(send, found.status, found.body, [])
+                found = await self._asked(token, unquote(name), "", stages)
+                await answer(send, found.status, found.body, [stages.timing()])
             case "GET", "models", name, "ready":
-                found = await self._asked(token, unquote(name), "/ready")
-                await _say(send, {"name": unquote(name), "ready": found.status < 300}, found.status)
+                found = await self._asked(token, unquote(name), "/ready", stages)
+                await _say(send, stages, {"name": unquote(name), "ready": found.status < 300}, found.status)
             case "POST", "models", name, "infer":
+                with stages.stage(b"auth"):
+                    self._parts.admit.authenticate(token)
                 await self._infer(unquote(name), token, scope, receive, send)
             case _:
                 raise NotFound(
@@ -78,7 +82,7 @@ class Inference:
                 )
 
     async def _infer(self, name: str, token: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        self._parts.admit.authenticate(token)
+        """The call tells stages of its own."""
         if any(header == _BINARY for header, _ in scope["headers"]):
             raise InvalidInput("Tensors are taken as JSON only.", where="body", advice="Set `binary_data=False`.")
         body = _without_wishes(await read_body(receive))
@@ -86,19 +90,22 @@ class Inference:
         incoming.model = name
         await forward(self._parts, incoming, receive, send, InferenceFace())
 
-    async def _asked(self, token: bytes, name: str, what: str) -> WholeAnswer:
+    async def _asked(self, token: bytes, name: str, what: str, stages: Stages) -> WholeAnswer:
         """What the model's first deployment says of itself."""
         parts = self._parts
         incoming = Incoming(ENDPOINT, b"", token)
-        caller = find_caller(parts, incoming)
-        model: LiveModel = find_model(parts, caller, incoming, name)
+        with stages.stage(b"auth"):
+            caller = find_caller(parts, incoming)
+        with stages.stage(b"route"):
+            model: LiveModel = find_model(parts, caller, incoming, name)
         if not model.deployments:
             raise StepFailure("not_found", model.nothing(parts.clock.monotonic()).detail)
         deployment = model.deployments[0].deployment
         try:
             target = await parts.upstream.resolve(caller.project_id, model.deployments[0].connection)
             path = f"/v2/models/{quote(deployment.model, safe='')}{what}"
-            return await parts.upstream.call(Outgoing(target, path, None), _PATIENCE)
+            with stages.stage(UPSTREAM):
+                return await parts.upstream.call(Outgoing(target, path, None), _PATIENCE)
         except StepFailure as failed:
             status, body, _ = refused_simply(failed.failure)
             return WholeAnswer(status, b"application/json", None, body)
@@ -119,5 +126,5 @@ def _without_wishes(body: bytes) -> bytes:
     return _ENCODE(asked)
 
 
-async def _say(send: Send, said: dict[str, Any], status: int = 200) -> None:
-    await answer(send, status, _ENCODE(said), [])
+async def _say(send: Send, stages: Stages, said: dict[str, Any], status: int = 200) -> None:
+    await answer(send, status, _ENCODE(said), [stages.timing()])

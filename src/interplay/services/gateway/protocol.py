@@ -16,7 +16,7 @@ from interplay.core.failures import Failure
 from interplay.services.gateway.answers import Pair, lines, request_id, timing
 from interplay.services.gateway.app import EARLY, ENDPOINTS, also
 from interplay.services.gateway.asgi import MOST_BYTES, too_large
-from interplay.services.gateway.errors import refused, status_of
+from interplay.services.gateway.errors import broken, refused, status_of
 from interplay.services.gateway.heads import KnownHead, known_head
 from interplay.use_cases.forward_call import Call
 from interplay.use_cases.forward_parts import Endpoint, Face, ForwardParts, Incoming
@@ -236,6 +236,10 @@ class GatewayProtocol(BoundedHttp, Face):
 
     def data(self, data: bytes) -> None:
         self._put(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def broke(self, wrong: InterplayError | Failure) -> None:
+        self.data(broken(wrong))
+        self.end()
 
     def _put(self, data: bytes) -> None:
         """Written at the end of this turn of the loop. The end of a stream often comes in the same one; and writes

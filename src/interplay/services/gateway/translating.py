@@ -19,12 +19,11 @@ from interplay.core.models.stream_scan import data_of, events_of
 from interplay.core.models.wire import error_in, peek, taken_apart
 from interplay.services.gateway.answers import Pair
 from interplay.services.gateway.asgi import AsgiFace, Receive, Scope, Send, answer, forward, read_body
-from interplay.services.gateway.errors import refused
+from interplay.services.gateway.errors import error_of, refused
 from interplay.use_cases.forward_call import Call
 from interplay.use_cases.forward_parts import Endpoint, ForwardParts, Incoming
 
 _ENCODE: Final = msgspec.json.Encoder().encode
-_BROKEN: Final = 502
 
 
 class Events(Protocol):
@@ -34,7 +33,7 @@ class Events(Protocol):
 
     def end(self) -> bytes: ...
 
-    def broke(self, status: int, message: str) -> bytes: ...
+    def broke(self, status: int, error: dict[str, Any]) -> bytes: ...
 
     def alive(self) -> bytes: ...
 
@@ -90,16 +89,13 @@ class TranslatingFace(AsgiFace):
             elif said.strip() == b"[DONE]":
                 out += self._events.end()
             else:
-                out += self._translated(said)
+                out += self._events.chunk(msgspec.json.decode(said))
         if out:
             super().data(out)
 
-    def _translated(self, said: bytes) -> bytes:
-        chunk = msgspec.json.decode(said)
-        error = chunk.get("error")
-        if error:
-            return self._events.broke(_BROKEN, str(error.get("message", "The stream broke.")))
-        return self._events.chunk(chunk)
+    def broke(self, wrong: InterplayError | Failure) -> None:
+        super().data(self._events.broke(*error_of(wrong)))
+        self.end()
 
 
 def refused_in(dialect: Dialect, wrong: InterplayError | Failure) -> tuple[int, bytes, list[Pair]]:
