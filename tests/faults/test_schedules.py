@@ -6,17 +6,22 @@ Each schedule has a fire a minute, all of the last hours are made up for, so tha
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.postgres.connection import Database
@@ -28,6 +33,8 @@ from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schedule_store import PostgresScheduleStore
 from interplay.adapters.postgres.schema import migrate
+from interplay.core.schedules.cron import parse_cron
+from interplay.core.schedules.fires import next_fire
 from interplay.core.schedules.schedule import Schedule
 from interplay.ports.schedule_store import NewSchedule
 from interplay.use_cases.fire_schedules import PrepareFire
@@ -89,6 +96,13 @@ class Clockwork:
         for number in range(count):
             schedule = Schedule("* * * * *", "f", **fields)
             await self._manage.put(NewSchedule(new_id(), 1, f"s{number}", schedule))
+        await self._begin(minutes)
+
+    async def keep_one(self, zone: str, schedule: Schedule) -> None:
+        wanted = replace(schedule, inputs={"day": "$fire.scheduled_for"})
+        await self._manage.put(NewSchedule(new_id(), 1, zone.lower().replace("/", "."), wanted))
+
+    async def _begin(self, minutes: int) -> None:
         await self.ask(f"update schedule set next_at = next_at - interval '{minutes} minutes'")
         await self.ask("insert into first_fire select schedule_id, next_at from schedule")
 
@@ -123,6 +137,11 @@ class Clockwork:
         async with asyncio.timeout(within):
             while await self.made() < count:
                 await asyncio.sleep(0.02)
+
+    async def until_logged(self, words: str, times: int) -> None:
+        async with asyncio.timeout(60):
+            while (self.home / "schedulers.log").read_text().count(words) < times:
+                await asyncio.sleep(0.05)
 
     async def until_nothing_is_left(self) -> None:
         async with asyncio.timeout(120):
@@ -193,7 +212,7 @@ class TestKills:
         await clockwork.check()
         assert await clockwork.made() >= 8 * 400
 
-    async def test_one_that_is_frozen_in_the_middle_of_a_fire_holds_up_no_other_schedule(
+    async def test_one_that_is_frozen_in_the_middle_of_a_fire_holds_it_up_for_seconds_only(
         self, clockwork: Clockwork
     ) -> None:
         await clockwork.keep(2, 20)
@@ -202,9 +221,11 @@ class TestKills:
             while not (await clockwork.ask(_IN_TRANSACTION))[0][0]:
                 await asyncio.sleep(0.02)
         clockwork.scheduler()
-        await clockwork.until_made(21)  # those of the schedule that it does not hold
+        await clockwork.until_nothing_is_left()  # while the other still stands
+        await clockwork.check()
         os.kill(victim.pid, signal.SIGCONT)
-        await clockwork.until_nothing_is_left()
+        victim.terminate()
+        assert await asyncio.to_thread(victim.wait, 30) == 0, "it finds its fire made by another, and goes on"
         await clockwork.check()
 
     async def test_asked_to_stop_it_ends_with_whole_fires(self, clockwork: Clockwork) -> None:
@@ -221,6 +242,42 @@ class TestKills:
 
 _IN_TRANSACTION = """select count(*) from pg_stat_activity where state = 'idle in transaction'
   and datname = current_database()"""
+
+
+class TestClockChanges:
+    async def test_a_year_that_is_made_up_for_has_one_run_for_each_of_its_nights(self, clockwork: Clockwork) -> None:
+        """Three schedulers, one after the other killed, over both nights on which the clocks were changed."""
+        zones = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata")
+        for zone in zones:
+            await clockwork.keep_one(
+                zone, Schedule("15 2 * * *", "f", zone, overlap="allow", catch_up="all", most=1000)
+            )
+        begin = time.time() - 400 * 86_400
+        for zone in zones:
+            first = next_fire(parse_cron("15 2 * * *"), ZoneInfo(zone), begin)
+            await clockwork.ask(f"update schedule set next_at = to_timestamp({first}) where body->>'zone' = '{zone}'")
+        three = [clockwork.scheduler() for _ in range(3)]
+        for place in (0, 1, 2, 0):
+            await clockwork.until_made(await clockwork.made() + 100)
+            three[place].kill()
+            three[place].wait()
+            three[place] = clockwork.scheduler()
+        await clockwork.until_nothing_is_left()
+        for zone in zones:
+            rows = await clockwork.ask(
+                "select extract(epoch from f.scheduled_for)::float8 from schedule_fire f join schedule s"
+                f" using (schedule_id) join run r using (run_id) where s.body->>'zone' = '{zone}' order by 1"
+            )
+            nights = [datetime.fromtimestamp(row[0], ZoneInfo(zone)) for row in rows]
+            assert len(nights) in (400, 401)
+            assert all((b.date() - a.date()).days == 1 for a, b in itertools.pairwise(nights))
+            odd = [night for night in nights if (night.hour, night.minute) != (2, 15)]
+            assert len(odd) in ((0,) if zone == "Asia/Kolkata" else (1, 2))
+            for night in odd:  # right behind the gap, when the clocks were put forward over it
+                before = night - timedelta(days=1)
+                assert night.utcoffset() != before.utcoffset()
+        assert await clockwork.ask(DOUBLED) == []
+        assert await clockwork.ask(STRAY) == []
 
 
 class TestDatabaseAway:
@@ -258,7 +315,7 @@ class TestDatabaseAway:
         await postgres.stop()
         for _ in range(3):
             clockwork.scheduler()
-        await asyncio.sleep(1)
+        await clockwork.until_logged("waiting for the database", 3)
         await postgres.start()
         await _answers(clockwork.url)
         await clockwork.until_nothing_is_left()
@@ -267,6 +324,33 @@ class TestDatabaseAway:
         assert [tuple(row) for row in outcomes] == [("run" if made else "missed", 5)]
         await clockwork.close()
         await postgres.stop()
+
+
+class TestTheChecker:
+    """It finds what it looks for."""
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "delete from run where run_id = (select run_id from run limit 1)",
+            "update schedule_fire set outcome = 'skipped', run_id = null"
+            " where scheduled_for = (select min(scheduled_for) from schedule_fire)",
+            "insert into run(run_id, project_id, flow_name, flow_version, queue, status, vt, ready_at, shelf, input,"
+            " labels) select gen_random_uuid(), project_id, flow_name, flow_version, queue, 0, vt, ready_at, shelf,"
+            " input, labels from run limit 1",
+            "update schedule set next_at = next_at + interval '1 minute'",
+        ],
+    )  # fmt: skip
+    async def test_it_finds(self, clockwork: Clockwork, damage: str) -> None:
+        await clockwork.keep(1, 5)
+        scheduler = clockwork.scheduler()
+        await clockwork.until_nothing_is_left()
+        scheduler.terminate()
+        await asyncio.to_thread(scheduler.wait, 30)
+        await clockwork.check()
+        await clockwork.ask(damage)
+        with pytest.raises(AssertionError):
+            await clockwork.check()
 
 
 class TestRealTime:

@@ -50,7 +50,7 @@ async def connected(settings: Settings) -> AsyncIterator[AsyncClient]:
     run_machine = part("services.all_in_one.machine").run_machine
     quiet = settings.model_copy(update={"port": 0, "host": "127.0.0.1"})
     async with (
-        run_machine(quiet, announce=False) as machine,
+        run_machine(quiet, announce=False, fires=False) as machine,
         AsyncClient(machine.url, machine.token, settings.project) as client,
     ):
         yield client

@@ -29,6 +29,7 @@ TOPIC: Final = "schedule.changed"
 POLL: Final = 2.0  # seconds without a hint
 _WAITING: Final = 0.5  # seconds between looks while a fire waits for the end of a run, of which nobody tells
 _PAUSE: Final = 1.0  # seconds after the database was away
+_AILING: Final = 60.0  # seconds until a schedule is tried again that could not be fired
 _BATCH: Final = 200  # schedules that are looked at in one round
 _AT_ONCE: Final = 4  # of them at the same time: each takes a connection
 _FIRES: Final = 50  # of one schedule, before others have their turn
@@ -97,6 +98,7 @@ class Scheduler:
         self._bus = bus
         self._random = random_ or random.Random()
         self._stopping = asyncio.Event()
+        self._again: dict[UUID, float] = {}  # when those are tried again that could not be fired
         self.ready = asyncio.Event()
         self.away: str | None = None
         self.looked_at = 0.0
@@ -107,7 +109,7 @@ class Scheduler:
         self._stopping.set()
 
     async def run(self) -> None:
-        self._stopping.clear()
+        self.ready.clear()
         async with self._bus.subscribe(TOPIC) as messages:
             hint = asyncio.ensure_future(anext(messages))
             stopping = asyncio.ensure_future(self._stopping.wait())
@@ -142,7 +144,7 @@ class Scheduler:
     async def round(self) -> float:
         """Makes what is due; seconds until there is something to do, or worth a look. Raises Unavailable."""
         agenda = await self._schedules.agenda(_BATCH)
-        due = list(agenda.due)
+        due = [entry for entry in agenda.due if self._well(entry)]
         self._random.shuffle(due)  # several schedulers wake at the same moment, and begin at different ends
         if due:
             room = asyncio.Semaphore(_AT_ONCE)
@@ -150,15 +152,27 @@ class Scheduler:
             for failed in made:
                 if isinstance(failed, BaseException):
                     raise failed
-            return 0.0 if any(made) else self._random.uniform(0.01, 0.05)  # nothing: others are about it
+            return 0.0 if any(made) else self._random.uniform(0.05, 0.2)  # nothing: others are about it
         longest = _WAITING if agenda.waiting else POLL
         return longest if agenda.seconds is None else max(0.0, min(longest, agenda.seconds))
+
+    def _well(self, entry: DueSchedule) -> bool:
+        return self._again.get(entry.record.schedule_id, 0.0) <= asyncio.get_running_loop().time()
 
     async def _bounded(self, room: asyncio.Semaphore, entry: DueSchedule) -> int:
         async with room:
             if self._stopping.is_set():
                 return 0
-            return await self._fire(entry)
+            try:
+                return await self._fire(entry)
+            except Unavailable:
+                raise
+            except Exception:  # noqa: BLE001 - the edge of one schedule: logged, tried again later, and the others go on
+                about = {"schedule": entry.record.name, "project": entry.record.project_id}
+                _LOG.exception("a schedule cannot be fired by this process", extra=about)
+                self._again[entry.record.schedule_id] = asyncio.get_running_loop().time() + _AILING
+                self.counted.outcomes["error"] = self.counted.outcomes.get("error", 0) + 1
+                return 0
 
     async def _fire(self, entry: DueSchedule) -> int:
         """How many fires this process made of it."""

@@ -217,3 +217,11 @@ class TestAgainstTheCalendar:
         cron, zone, since = parse_cron(f"{minute} {hour} * * *"), ZoneInfo("Europe/Berlin"), 1.774e9
         every = list(itertools.takewhile(lambda at: at < since + span, fires(cron, zone, since - 1e-3)))
         assert latest_fires(cron, zone, since, since + span, most) == (every[-most:] if most else [])
+
+
+class TestTheFarFuture:
+    @pytest.mark.parametrize("cron", ["0 0 29 2 */7", "0 0 1 1 *"])
+    def test_it_ends_before_the_calendar_does(self, cron: str) -> None:
+        found = list(itertools.islice(fires(parse_cron(cron), ZoneInfo("America/New_York"), 2.2e11), 5_000))
+        assert found == sorted(found)
+        assert next_fire(parse_cron(cron), ZoneInfo("UTC"), found[-1]) == float("inf")

@@ -10,8 +10,11 @@ _COLUMNS: Final = """s.schedule_id, s.project_id, s.name, s.body::text as body, 
 
 NOW: Final = "select extract(epoch from clock_timestamp())::float8"
 
+# Who holds a schedule and is frozen, or cut off without a word, loses it after so long: the transaction is rolled back.
+_BOUNDED: Final = "set_config('idle_in_transaction_session_timeout', '5000', true)"
+
 # One that is changed is held first, so that its fires and the change come one after the other.
-HELD: Final = f"select {_COLUMNS} from schedule s where project_id = $1 and name = $2 for update"
+HELD: Final = f"select {_COLUMNS}, {_BOUNDED} from schedule s where project_id = $1 and name = $2 for update"
 GET: Final = f"select {_COLUMNS} from schedule s where project_id = $1 and name = $2"
 NAMES: Final = "select name from schedule where project_id = $1 order by name limit 1000"
 PAGE: Final = f"""select {_COLUMNS} from schedule s where project_id = $1 and ($3::text is null or name > $3)
@@ -38,13 +41,13 @@ AHEAD: Final = """select extract(epoch from min(next_at) - clock_timestamp())::f
 from schedule where not paused and next_at > clock_timestamp() and next_at < 'infinity'"""
 
 # Exactly one transaction gets past each of these for one fire: the next finds `next_at` (or `waiting_for`) moved on.
-HOLD_DUE: Final = """select (waiting_for is not null) as waiting, extract(epoch from clock_timestamp())::float8 as now
-from schedule where schedule_id = $1 and revision = $2 and next_at = to_timestamp($3::float8) and not paused
+HOLD_DUE: Final = f"""select (waiting_for is not null) as waiting, extract(epoch from clock_timestamp())::float8 as now,
+  {_BOUNDED} from schedule where schedule_id = $1 and revision = $2 and next_at = to_timestamp($3::float8) and not paused
   and next_at <= clock_timestamp() for update skip locked"""
-HOLD_WAITING: Final = """select false as waiting, extract(epoch from clock_timestamp())::float8 as now
-from schedule where schedule_id = $1 and revision = $2 and waiting_for = to_timestamp($3::float8) and not paused
+HOLD_WAITING: Final = f"""select false as waiting, extract(epoch from clock_timestamp())::float8 as now,
+  {_BOUNDED} from schedule where schedule_id = $1 and revision = $2 and waiting_for = to_timestamp($3::float8) and not paused
   for update skip locked"""
-HOLD: Final = "select 1 from schedule where schedule_id = $1 for update"
+HOLD: Final = f"select 1, {_BOUNDED} from schedule where schedule_id = $1 for update"
 
 # What has ended since somebody looked last goes out of the way here.
 GOING: Final = """with f as materialized (select f.scheduled_for, f.run_id, r.status in (0, 1, 2) as going

@@ -7,6 +7,7 @@ Only the calendar is the library's: it is asked about local times without a zone
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -22,6 +23,7 @@ _FIELDS: Final = {
     "month": "1 to 12, or JAN to DEC",
     "day-of-week": "0 to 7 (both ends are Sunday), or SUN to SAT; MON#1 for the first, 5L for the last",
 }
+_LAST: Final = 9000  # year: what calendars can do ends soon after
 _LONGEST: Final = 500  # characters
 _ANY_DAY: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - a local time of no zone
 _NAMED: Final = {
@@ -45,7 +47,7 @@ class Cron:
 
     def after(self, local: datetime) -> Iterator[datetime]:
         """The local times behind this one, in order, without a zone. Ends where none comes in 50 years."""
-        return iter(CronSim(self._text, local))
+        return itertools.takewhile(lambda at: at.year < _LAST, CronSim(self._text, local))
 
 
 @functools.lru_cache(4096)

@@ -54,8 +54,9 @@ class Machine:
 
 
 @contextlib.asynccontextmanager
-async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIterator[Machine]:
-    """Starts everything, and at the end drains and stops it. `announce`: tell other commands of this home."""
+async def run_machine(settings: Settings, *, announce: bool = True, fires: bool = True) -> AsyncIterator[Machine]:
+    """Starts everything, and at the end drains and stops it. `announce`: tell other commands of this home. `fires`:
+    what its schedules have due."""
     if settings.on_loopback and not settings.egress_allow:  # whoever may call it is on this machine already
         settings = settings.model_copy(update={"egress_allow": LOOPBACK})
     home = prepare_home(settings.home)
@@ -73,14 +74,17 @@ async def run_machine(settings: Settings, *, announce: bool = True) -> AsyncIter
             async with open_gateway(platform) as gateway:
                 parts = (platform.worker(), gateway, platform.scheduler(), platform.triggers())
                 machine = Machine(f"http://{host}:{port}", token, platform, *parts, fresh)
-                async with _running(machine, listener, settings), _announced(home, machine if announce else None):
+                async with (
+                    _running(machine, listener, settings, fires),
+                    _announced(home, machine if announce else None),
+                ):
                     yield machine
     finally:
         listener.close()
 
 
 @contextlib.asynccontextmanager
-async def _running(machine: Machine, listener: socket.socket, settings: Settings) -> AsyncIterator[None]:
+async def _running(machine: Machine, listener: socket.socket, settings: Settings, fires: bool) -> AsyncIterator[None]:
     loopback = settings.on_loopback
     watch = Watch()
     scheduler = machine.scheduler
@@ -91,10 +95,11 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     tasks = [
         asyncio.create_task(watch.keep("housekeeping", house.run, house.kept.wait)),
         asyncio.create_task(server.serve([listener])),
-        asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)),
     ]
-    if machine.triggers is not None:
+    if fires and machine.triggers is not None:
         tasks.append(asyncio.create_task(watch.keep("triggers", machine.triggers.run, machine.triggers.ready.wait)))
+    if fires:
+        tasks.append(asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)))
     if settings.workers:
         worker = machine.worker
         tasks.append(asyncio.create_task(watch.keep("worker", worker.run, worker.ready.wait)))
