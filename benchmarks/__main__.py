@@ -43,6 +43,10 @@ PEERS = {"engine": peers.engine, "flow-http": peers.flow_http}
 
 
 def main(arguments: list[str]) -> int:
+    unknown = [word for word in arguments if word.startswith("-") and word != "--quick"]
+    if unknown:
+        print(__doc__, file=sys.stdout if unknown[0] in ("-h", "--help") else sys.stderr)
+        return 0 if unknown[0] in ("-h", "--help") else 2
     quick = "--quick" in arguments
     named = [name for name in arguments if not name.startswith("-")]
     scenarios = SCENARIOS

@@ -52,8 +52,9 @@ class KafkaBroker:
     def __init__(self, folder: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         """`settings`: more lines of the broker's own settings, or others."""
         self._folder = folder
-        self._port, self._controller = port or _free_port(), _free_port()
-        self._settings = dict(settings or {})
+        self._port = port or free_port()
+        self.controller = f"127.0.0.1:{free_port()}"
+        self.settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._jars = jars()
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -116,12 +117,11 @@ class KafkaBroker:
         return ["java", f"-D{_BARE}", "-cp", f"{self._jars}/*", "kafka.tools.StorageTool", *arguments]
 
     def _properties(self) -> dict[str, str]:
-        controller = f"127.0.0.1:{self._controller}"
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@{controller}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
+            "controller.quorum.voters": f"1@{self.controller}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{self.controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
@@ -137,11 +137,11 @@ class KafkaBroker:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
-            **self._settings,
+            **self.settings,
         }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
