@@ -59,8 +59,8 @@ def commands_page(written_by: str) -> str:
             written_by,
             "Without `--server` (or `INTERPLAY_URL`) a command talks to the `interplay up` of this machine's home; "
             "commands that need no server start what they need themselves. `--json` is on everything that prints, "
-            "for programs. Tables are lined up on a terminal; through a pipe they are a line a row, with tabs between the "
-            "columns and the headings first.",
+            "for programs. Tables are lined up on a terminal; through a pipe they are a line a row, with tabs between "
+            "the columns and the headings first.",
             f"| exit code | means |\n| --- | --- |\n{codes}",
             *(section(name, command) for name, command in every_command().items()),
         ]
