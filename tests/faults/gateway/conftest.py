@@ -33,7 +33,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     marker = item.get_closest_marker("scenario")
     if marker is not None and (report.when == "call" or report.failed):
         tally = item.stash.get(_TALLY, Tally())
-        face = item.callspec.params.get("gateway", "") if isinstance(item, pytest.Function) else ""
+        face = item.callspec.params.get("gateway", "") if hasattr(item, "callspec") else ""
         _PLAYED.append(Played(marker.args[0], str(face), report.passed, tally))
     return report
 
@@ -73,9 +73,15 @@ async def gateway(request: pytest.FixtureRequest, control: Machine) -> AsyncIter
             yield process
 
 
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """The test's line in the score."""
+    made = request.node.stash[_TALLY] = Tally()
+    return made
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def scene(request: pytest.FixtureRequest, control: Machine, gateway: GatewayProcess) -> AsyncIterator[Scene]:
-    tally = request.node.stash[_TALLY] = Tally()
+async def scene(control: Machine, gateway: GatewayProcess, tally: Tally) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
         made = Scene(control, gateway, stack, tally)
         yield made
