@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import time
 from collections.abc import AsyncIterator
 
@@ -12,40 +13,30 @@ import pytest
 from tests.faults.gateway.acts import WORDS, answers, chunk, event, says_and_waits, streams
 from tests.faults.gateway.stage import Scene
 from tests.services.gateway.caller import Caller, calling_at
-from tests.services.gateway.raw_upstream import HEAD, Asked
+from tests.services.gateway.raw_upstream import HEAD, Asked, RawUpstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 scenario = pytest.mark.scenario
-AT_ONCE = 1.0  # seconds; 0.1 is what a quiet machine does, and what the figure is to be compared with
+LEAVERS = 7  # one after the other
+AT_ONCE, AT_MOST = 0.1, 1.0  # seconds until the upstream call ends: for most of them, and for each
 FLOOD = 3_000  # calls with bad keys
 ROOM = 48 * 1024 * 1024  # bytes that a gateway may hold for one slow reader, with all that lies in sockets
 BIG = chunk(event("w" * 60_000))
 
 
-async def until_left(scene: Scene, asked: Asked, began: float) -> None:
-    async with asyncio.timeout(10):
-        await asked.left.wait()
-    seconds = time.monotonic() - began
-    scene.tally.saw.append("left")
-    scene.tally.figures.append(f"upstream ended after {seconds * 1e3:.0f} ms")
-    assert seconds < AT_ONCE
-
-
 class TestACallerWhoLeaves:
+    """What is judged: the median of seven leavers is within 100 ms, and each of them within a second. A machine that
+    is busy with something else holds one or two of them up, and not most."""
+
     @scenario("client gone before")
     @pytest.mark.parametrize("stream", [False, True])
     async def test_before_the_answer_ends_the_upstream_call(self, scene: Scene, stream: bool) -> None:
         first, second = await scene.upstream(says_and_waits()), await scene.upstream(answers())
         await scene.route(first.url, second.url, priority=[0, 1])
-        async with calling_at(scene.gateway.url, scene.machine.token) as caller:
-            await caller.send(model=scene.alias, stream=stream)
-            asked = await first.asked.get()
-            began = time.monotonic()
-            caller.leave()
-            await until_left(scene, asked, began)
-        (record,) = await scene.expect(1, 0, accounted=["client_gone"])
-        assert record["status"] == 499
-        assert record["usage"]["input_tokens"] > 0, "the question was read"
+        await leave_at_once(scene, first, stream)
+        for record in await scene.expect(LEAVERS, 0, accounted=["client_gone"] * LEAVERS):
+            assert record["status"] == 499
+            assert record["usage"]["input_tokens"] > 0, "the question was read"
 
     @scenario("client gone before")
     async def test_before_its_question_is_whole_costs_nothing(self, scene: Scene) -> None:
@@ -62,15 +53,29 @@ class TestACallerWhoLeaves:
     async def test_in_a_stream_ends_it_and_what_was_generated_is_accounted(self, scene: Scene) -> None:
         first, second = await scene.upstream(says_and_waits(*streams(*WORDS))), await scene.upstream(answers())
         await scene.route(first.url, second.url, priority=[0, 1])
-        async with calling_at(scene.gateway.url, scene.machine.token) as caller:
-            await caller.send(model=scene.alias, stream=True)
-            asked = await first.asked.get()
-            await caller.reader.readuntil(b"five")
+        await leave_at_once(scene, first, True, after=b"five")
+        for record in await scene.expect(LEAVERS, 0, accounted=["client_gone"] * LEAVERS):
+            assert record["usage"]["output_tokens"] == len("one two three four five") // 4
+
+
+async def leave_at_once(scene: Scene, upstream: RawUpstream, stream: bool, after: bytes = b"") -> None:
+    """Each leaves when the upstream has its question, or after these bytes of the answer."""
+    seconds = []
+    for _ in range(LEAVERS):
+        async with calling_at(scene.gateway.url, scene.machine.token) as caller, asyncio.timeout(10):
+            await caller.send(model=scene.alias, stream=stream)
+            asked = await upstream.asked.get()
+            if after:
+                await caller.reader.readuntil(after)
             began = time.monotonic()
             caller.leave()
-            await until_left(scene, asked, began)
-        (record,) = await scene.expect(1, 0, accounted=["client_gone"])
-        assert record["usage"]["output_tokens"] == len("one two three four five") // 4
+            await asked.left.wait()
+            seconds.append(time.monotonic() - began)
+    scene.tally.saw += ["left"] * LEAVERS
+    median = statistics.median(seconds)
+    scene.tally.figures.append(f"upstream ended after {median * 1e3:.0f} ms, at most {max(seconds) * 1e3:.0f}")
+    assert median <= AT_ONCE, seconds
+    assert max(seconds) <= AT_MOST, seconds
 
 
 class TestASlowReader:
