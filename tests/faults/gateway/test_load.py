@@ -25,7 +25,7 @@ from tests.services.gateway.raw_upstream import DONE, LAST, Asked, chunk
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 scenario = pytest.mark.scenario
 ONE_FACE = pytest.mark.parametrize("gateway", ["protocol"], indirect=True)
-OUTAGE = float(os.environ.get("INTERPLAY_TEST_OUTAGE", "12"))  # seconds
+OUTAGE = float(os.environ.get("INTERPLAY_TEST_OUTAGE", "60"))  # seconds
 CALLERS = 16
 MANY = 1_000
 
