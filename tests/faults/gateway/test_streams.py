@@ -37,7 +37,7 @@ async def breaks_openly(scene: Scene, act: Act, code: str, policy: Policy | None
     first, second = await scene.upstream(act), await scene.upstream(answers())
     await scene.route(first.url, second.url, policy=policy, priority=[0, 1])
     told = await scene.ask(stream=True)
-    assert (told.status, told.whole, told.code) == (200, False, code)
+    assert (told.status, told.whole, told.code) == (200, False, f"upstream_{code}")
     assert told.text == "one two "
     (record,) = await scene.expect(1, 0, accounted=[code])
     assert record["usage"]["output_tokens"] == HALF, "what was generated is accounted"
@@ -83,7 +83,7 @@ class TestAStreamThatIsCut:
         await within_a_minute()
         assert (await scene.ask(stream=True)).whole
         told = await scene.ask(stream=True)
-        assert (told.whole, told.code) == (False, "rate_limited")
+        assert (told.whole, told.code) == (False, "rate_limit_exceeded")
         *_, limited = await scene.expect(2, 1, accounted=["ok", "unavailable", "limited"])
         assert limited["usage"]["output_tokens"] == HALF
 
