@@ -35,10 +35,10 @@ async def flows(client: AsyncClient) -> None:
 
 
 async def overdue(url: str, name: str, seconds: float) -> float:
-    """Its next fire is the minute that began so long ago."""
+    """It is due since so long ago, to the second: so it is on time whatever the minute is."""
     connection = await asyncpg.connect(url)
     moment: float = await connection.fetchval(
-        """update schedule set next_at = date_trunc('minute', clock_timestamp() - make_interval(secs => $2::float8))
+        """update schedule set next_at = date_trunc('second', clock_timestamp() - make_interval(secs => $2::float8))
         where name = $1 returning extract(epoch from next_at)::float8""",
         name,
         seconds,
