@@ -32,11 +32,7 @@ FACES = ("protocol", "asgi", "protocol")
 READ, MOST_WRITTEN = 40, 50  # tokens of each question, and of the longest answer that is asked for
 PRICE = Price(input=1.0, output=10.0)  # US dollars a million tokens, which is as many micro-dollars a token
 DEAREST = READ * 1 + MOST_WRITTEN * 10  # micro-dollars: no call costs more
-<<<<<<< HEAD
-PACE = 0.25  # seconds that a caller who was refused waits
-=======
 PACE = 0.5  # seconds that a caller who was refused waits
->>>>>>> 3816800037eedbcdba18bd55f3f4bd2a28fe6597
 TOO_MANY = 4_000  # calls: more than can be let in in three minutes
 PATIENCE = 150.0  # seconds: far more than the whole test takes
 
@@ -97,11 +93,7 @@ class Books:
                 await self._raised.wait()
             self._let_go += 1
             self._strike_at(self._let_go)
-<<<<<<< HEAD
-            await asyncio.sleep(self.chance.uniform(0.1, 0.4))  # it thinks
-=======
             await asyncio.sleep(self.chance.uniform(0.1, 0.3))  # it thinks
->>>>>>> 3816800037eedbcdba18bd55f3f4bd2a28fe6597
             message = {"role": "assistant", "content": "word " * written}
             usage = {"prompt_tokens": READ, "completion_tokens": written}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
@@ -210,11 +202,7 @@ class Crowd:
         async with self.database.session() as connection:
             return int(await connection.fetchval(query, name))
 
-<<<<<<< HEAD
-    async def used_up(self, times: int = 30) -> None:
-=======
     async def used_up(self, times: int = 20) -> None:
->>>>>>> 3816800037eedbcdba18bd55f3f4bd2a28fe6597
         """Comes back when each gateway has refused each key so many times, and meanwhile none let a call in: or when
         they let in so many that nobody seems to count."""
         books = self.books
