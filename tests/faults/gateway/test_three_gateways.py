@@ -113,6 +113,7 @@ class TestThreeGateways:
         assert for_sure <= LIMIT, "a limit is not passed while the database answers"
         assert at_first <= CAP, "what a killed server had leased counts as spent"
         assert spent <= CAP + KILLS * CAP_SLICE, "at most a slice for each that was killed"
+        assert recorded <= CAP, "and only of what was never written down"
 
         assert perhaps >= LIMIT - KILLS * HOLDS * LIMIT_SLICE, "no more is lost than what the killed had"
         reserved = (sum(under_way) + len(FACES)) * DEAREST
