@@ -24,7 +24,7 @@ test: setup ## Everything that `check` does and every other test; what continuou
 e2e: setup ## Only the tests that use the product from outside, as its users do
 	@$(PYTHON) -m tools.run_phases e2e
 
-bench: setup ## Measure against the bars: SCENARIO=engine|flow-http|startup|takeover|scale|gateway|gateway-stream|gateway-large|gateway-many|gateway-memory|gateway-routes|gateway-faults, QUICK=1 for a short one
+bench: setup ## Measure against the bars: SCENARIO=engine|flow-http|startup|takeover|scale|gateway|gateway-stream|gateway-large|gateway-many|gateway-memory|gateway-routes|gateway-faults|kafka, QUICK=1 for a short one
 	@$(PYTHON) -m benchmarks $(if $(SCENARIO),$(SCENARIO)) $(if $(QUICK),--quick)
 
 bench-peers: setup ## The same work on other systems, installed below .cache/peers: SCENARIO=engine|flow-http, QUICK=1

@@ -19,6 +19,7 @@ from benchmarks.scenarios import (
     gateway_memory,
     gateway_routes,
     gateway_stream,
+    kafka,
     peers,
     scale,
     startup,
@@ -38,6 +39,7 @@ SCENARIOS = {
     "gateway-memory": gateway_memory.run,
     "gateway-routes": gateway_routes.run,
     "gateway-faults": gateway_faults.run,
+    "kafka": kafka.run,
 }
 PEERS = {"engine": peers.engine, "flow-http": peers.flow_http}
 

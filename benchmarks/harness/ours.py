@@ -18,12 +18,12 @@ INTERPLAY = [sys.executable, "-m", "interplay.cli"]
 class Ours:
     """A running `interplay up`, and workers beside it."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, *arguments: str, **settings: str) -> None:
         self.home = home
         self.processes: list[subprocess.Popen[bytes]] = []
         self._log = home / "bench.log"
         began = time.perf_counter()
-        self.main = self.start("up", "--port", "0", *arguments)
+        self.main = self.start("up", "--port", "0", *arguments, **settings)
         self.url, self.key = self._ready()
         self.ready_seconds = time.perf_counter() - began
 
@@ -93,9 +93,10 @@ def _pss(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def ours(*arguments: str) -> Iterator[Ours]:
+def ours(*arguments: str, **settings: str) -> Iterator[Ours]:
+    """`settings`: environment variables of it."""
     with tempfile.TemporaryDirectory(prefix="interplay-bench-") as folder:
-        running = Ours(Path(folder), *arguments)
+        running = Ours(Path(folder), *arguments, **settings)
         try:
             yield running
         finally:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from tests.acceptance.conftest import ROOT
 from tests.real_machine import RealMachine, real_machine
+from tools.kafka import KafkaBroker
 
 pytestmark = pytest.mark.timeout(300)
 FLOWS = sorted((ROOT / "examples").glob("*.yaml"))
@@ -96,3 +98,38 @@ def planner() -> Iterator[str]:
     process.terminate()
     process.wait(10)
     process.stdout.close()
+
+
+class TestStreams:
+    def test_reviews_come_in_on_one_topic_and_go_out_on_another(self, tmp_path: Path, kafka: KafkaBroker) -> None:
+        settings = {"INTERPLAY_KAFKA_BOOTSTRAP": kafka.bootstrap}
+
+        def topics(command: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "examples.streams.topics", command], cwd=ROOT, env={**os.environ, **settings},
+                capture_output=True, text=True, timeout=120, check=True,
+            )  # fmt: skip
+            return done.stdout
+
+        def say(*arguments: str) -> str:
+            done = machine.command(*arguments, cwd=ROOT)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        topics("make")
+        with real_machine(tmp_path / "home", **settings) as machine:
+            say("apply", "examples/streams/triage.yaml")
+            assert "made" in say("triggers", "create", "reviews", "examples/streams/reviews.yaml")
+            topics("send")
+            deadline = time.monotonic() + 120
+            while (trigger := json.loads(say("triggers", "show", "reviews", "--json")))["tally"]["started"] < 4:
+                assert time.monotonic() < deadline, trigger
+            while len(said := topics("show").splitlines()) < 4:
+                assert time.monotonic() < deadline, said
+            assert json.loads(say("triggers", "show", "reviews", "--json"))["lag"] == 0
+            shown = say("triggers", "show", "reviews")
+            assert "4 started a run" in shown
+            assert "reviews" in say("triggers", "list")
+        labels = {row["id"]: row["label"] for row in map(json.loads, said)}
+        assert set(labels) == {"r1", "r2", "r3", "r4"}
+        assert set(labels.values()) <= {"praise", "complaint"}

@@ -12,6 +12,7 @@ from interplay.core.runs.events import EventKind
 from tests.faults.conftest import Bench
 from tests.faults.test_api_faults import API_POINTS
 from tests.faults.test_kills import WORKER_POINTS
+from tests.faults.test_schedules import POINTS as FIRE_POINTS
 
 pytestmark = pytest.mark.timeout(180)
 STEPS = 5_000
@@ -69,4 +70,5 @@ class TestFailpoints:
     def test_each_is_killed_at_somewhere(self) -> None:
         """A new failpoint without a test fails here."""
         snapshots = {p for p in Failpoint if p.value.startswith("snapshot")}
-        assert set(API_POINTS) | set(WORKER_POINTS) | snapshots == set(Failpoint)
+        fires = {Failpoint(value) for value in FIRE_POINTS}
+        assert set(API_POINTS) | set(WORKER_POINTS) | snapshots | fires == set(Failpoint)

@@ -17,6 +17,7 @@ from typing import Final
 from uuid import UUID
 
 from interplay.core.errors import InterplayError, InvalidInput, Unavailable
+from interplay.core.failures import StepFailure
 from interplay.core.triggers.messages import CompiledTrigger, Dead, Message, Passed, compile_trigger
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_store import CreatedRun, NewRun, RunStore
@@ -30,6 +31,8 @@ _LOG: Final = logging.getLogger("interplay.triggers")
 _POLL: Final = 2.0  # seconds between looks at what triggers there are
 _WITHIN: Final = 1.0  # seconds that a batch waits for its first message
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds after something went wrong
+_LEAVING: Final = 15.0  # seconds that readers have to leave their groups when the process ends
+_LONGEST_TURN: Final = 0.02  # seconds of one turn of the loop
 _MOST_REASON: Final = 1000  # characters of a reason in a header
 
 
@@ -64,6 +67,10 @@ class RunTrigger:
                         pause = _FIRST_PAUSE
             except InterplayError as wrong:
                 await self._stuck(wrong)
+            except Exception as defect:  # noqa: BLE001 - the edge of a trigger: logged, told, and tried again
+                _LOG.exception("trigger %s met a defect", self._kept.name)
+                said = f"A defect of Interplay holds it up: {type(defect).__name__}: {defect}"
+                await self._stuck(InterplayError(said))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -80,7 +87,12 @@ class RunTrigger:
         requests: list[tuple[Message, RunRequest]] = []
         dead: list[tuple[Message, str]] = []
         passed = 0
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _LONGEST_TURN
         for message in messages:
+            if loop.time() > until:  # one evaluation is bounded; a batch of costly ones must not hold up the rest
+                await asyncio.sleep(0)
+                until = loop.time() + _LONGEST_TURN
             found = compiled.decide(message)
             if isinstance(found, Passed):
                 passed += 1
@@ -146,13 +158,26 @@ class RunTrigger:
             _LOG.warning("trigger %s: message %s starts nothing: %s", self._kept.name, message.place, reason)
         if topic is None:
             return
-        records = []
-        for message, reason in dead:
-            ours = {"interplay-trigger": self._kept.name, "interplay-message": message.place}
-            ours["interplay-reason"] = reason[:_MOST_REASON]
-            headers = (*message.headers, *((name, value.encode()) for name, value in ours.items()))
-            records.append(TopicRecord(topic, message.value, message.key, headers))
-        await asyncio.gather(*(self._parts.writer.write(record) for record in records))
+        await asyncio.gather(*(self._written(topic, message, reason) for message, reason in dead))
+
+    async def _written(self, topic: str, message: Message, reason: str) -> None:
+        """As it came; without its value where the topic does not take it, so that it blocks nothing."""
+        ours = {"interplay-trigger": self._kept.name, "interplay-message": message.place}
+        ours["interplay-reason"] = reason[:_MOST_REASON]
+        headers = tuple((name, value.encode("utf-8", "replace")) for name, value in ours.items())
+        try:
+            await self._parts.writer.write(TopicRecord(topic, message.value, message.key, (*message.headers, *headers)))
+        except StepFailure as refused:
+            if refused.failure.code != "bad_request":
+                raise
+            size = len(message.value or b"")
+            left_out = ("interplay-left-out", f"{size} bytes, and the headers of the message".encode())
+            try:
+                await self._parts.writer.write(TopicRecord(topic, None, None, (*headers, left_out)))
+            except StepFailure as again:
+                if again.failure.code != "bad_request":
+                    raise
+                _LOG.exception("trigger %s: the dead letter of %s is not kept", self._kept.name, message.place)
 
     async def _stuck(self, wrong: InterplayError) -> None:
         if str(wrong) != self._problem:
@@ -175,6 +200,7 @@ class RunTriggers:
     def __init__(self, parts: TriggerParts) -> None:
         self._parts = parts
         self._running: dict[UUID, tuple[int, asyncio.Task[None]]] = {}
+        self._ending: dict[UUID, asyncio.Task[None]] = {}
         self._stopping = False
         self._look = asyncio.Event()
         self.ready = asyncio.Event()
@@ -189,7 +215,7 @@ class RunTriggers:
         try:
             while not self._stopping:
                 try:
-                    await self._follow({kept.trigger_id: kept for kept in await self._parts.store.active()})
+                    self._follow({kept.trigger_id: kept for kept in await self._parts.store.active()})
                     self.ready.set()
                 except Unavailable as away:
                     _LOG.warning("triggers wait for the database: %s", away.detail)
@@ -201,26 +227,29 @@ class RunTriggers:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-            await self._follow({})
+            self._follow({})
+            if self._ending:
+                await asyncio.wait(self._ending.values(), timeout=_LEAVING)
 
     async def _listen(self) -> None:
         async with self._parts.bus.subscribe(TOPIC) as hints:
             async for _ in hints:
                 self._look.set()
 
-    async def _follow(self, wanted: dict[UUID, KeptTrigger]) -> None:
-        """Ends those that are gone or not as they were, and starts those that are not there."""
-        over = [
-            trigger_id
-            for trigger_id, (revision, task) in self._running.items()
-            if task.done() or trigger_id not in wanted or revision != wanted[trigger_id].revision
-        ]
-        ending = [self._running.pop(trigger_id)[1] for trigger_id in over]
-        for task in ending:
-            task.cancel()
-        for result in await asyncio.gather(*ending, return_exceptions=True):
-            if isinstance(result, Exception):
-                _LOG.error("a trigger ended, and is started again", exc_info=result)
+    def _follow(self, wanted: dict[UUID, KeptTrigger]) -> None:
+        """Ends those that are gone or not as they were, and starts those that are not there. One that was changed
+        starts anew when its old self has left; a broker that hangs may hold that up, and no other trigger."""
+        for trigger_id, (revision, task) in list(self._running.items()):
+            if task.done() or trigger_id not in wanted or revision != wanted[trigger_id].revision:
+                task.cancel()
+                self._ending[trigger_id] = self._running.pop(trigger_id)[1]
+        for trigger_id, task in list(self._ending.items()):
+            if task.done():
+                del self._ending[trigger_id]
+                if not task.cancelled() and task.exception() is not None:
+                    _LOG.error("a trigger ended, and is started again", exc_info=task.exception())
         for trigger_id, kept in wanted.items():
-            if trigger_id not in self._running:
-                self._running[trigger_id] = (kept.revision, asyncio.create_task(RunTrigger(self._parts, kept).run()))
+            if trigger_id not in self._running and trigger_id not in self._ending:
+                task = asyncio.create_task(RunTrigger(self._parts, kept).run())
+                task.add_done_callback(lambda _: self._look.set())
+                self._running[trigger_id] = (kept.revision, task)

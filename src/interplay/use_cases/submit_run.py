@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore
 from interplay.ports.run_store import CreatedRun, NewRun, RequestKey, RunStore
 from interplay.use_cases.load_plan import PlanLoader
+
+_MANY = 20  # runs that are prepared in one turn of the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,9 @@ class SubmitRun:
         """As `prepare`, of many: in place of a run whose inputs do not fit, why. Raises NotFound."""
         versions: dict[tuple[str, str | None, str | None], str] = {}
         found: list[NewRun | InvalidInput] = []
-        for request in requests:
+        for place, request in enumerate(requests):
+            if place % _MANY == 0:
+                await asyncio.sleep(0)  # others have their turn
             key = (request.flow, request.channel, request.version)
             if key not in versions:
                 versions[key] = await self._version(project_id, request)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from interplay.adapters.kafka.producer import KafkaProducer
+from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.bootstrap_kafka import kafka_connection
-from interplay.core.errors import SetupError
+from interplay.core.errors import SetupError, Unavailable
 from interplay.core.failures import StepFailure
 from interplay.ports.topic_writer import TopicRecord
 from interplay.settings import load_settings
@@ -108,3 +109,20 @@ class TestSettings:
         with pytest.raises(SetupError) as wrong:
             kafka_connection(load_settings(kafka_bootstrap="a:1", kafka_security="tls", kafka_ca=tmp_path / "none"))
         assert wrong.value.where == "INTERPLAY_KAFKA_CA"
+
+    async def test_a_file_that_is_none_is_told_when_it_is_used(self, tmp_path: Path) -> None:
+        (tmp_path / "ca.pem").write_text("nothing of that kind")
+        connection = kafka_connection(
+            load_settings(kafka_bootstrap="127.0.0.1:1", kafka_security="tls", kafka_ca=tmp_path / "ca.pem")
+        )
+        assert connection is not None
+        with pytest.raises(Unavailable, match="settings of the broker do not work"):
+            await KafkaTopicReader(connection).lag("group", "topic")
+        with pytest.raises(StepFailure, match="settings of the broker do not work"):
+            await KafkaProducer(connection).send(TopicRecord("topic", b"x"))
+
+    def test_no_password_is_shown(self) -> None:
+        connection = kafka_connection(
+            load_settings(kafka_bootstrap="a:1", kafka_sasl="PLAIN", kafka_username="team", kafka_password=PASSWORD)
+        )
+        assert PASSWORD not in repr(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class TestEmitToATopic:
             f"flow: big\ninputs: {{text: string}}\nsteps:\n  out: {{emit: {{topic: {topic}, value: $inputs.text}}}}"
         )
         await client.flows.put("big", source)
-        view = await client.runs.create("big", {"text": "x" * 5_000_000}, wait=30)
+        view = await client.runs.create("big", {"text": secrets.token_hex(2_500_000)}, wait=30)
         assert view["error"]["failure"]["code"] == "bad_request"
         assert "is larger than" in view["error"]["failure"]["detail"]
 

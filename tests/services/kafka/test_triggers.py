@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.producer import KafkaProducer
@@ -161,7 +163,50 @@ class TestTriggers:
         assert trigger["tally"]["started"] == 20
 
 
+class TestTopicsThatChange:
+    async def test_one_that_is_made_anew_starts_runs_again(
+        self, client: AsyncClient, kafka: KafkaBroker, topic: str, flow: str
+    ) -> None:
+        await write(kafka, topic, told(n=1), told(n=2))
+        await client.triggers.put("notes", topic, flow, INPUTS, start="earliest")
+        await ended(client, 2)
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        admin.delete_topics([topic])[topic].result(30)
+        await until(
+            lambda: asyncio.to_thread(lambda: admin.list_topics(timeout=10).topics), lambda topics: topic not in topics
+        )
+        fresh_topic(kafka, name=topic)
+        await write(kafka, topic, told(n=3), told(n=4), told(n=5))
+        assert [view["inputs"]["n"] for view in await ended(client, 5)] == [1, 2, 3, 4, 5]
+
+    async def test_of_a_partition_that_is_added_nothing_is_missed(
+        self, client: AsyncClient, kafka: KafkaBroker, topic: str, flow: str
+    ) -> None:
+        await client.triggers.put("notes", topic, flow, INPUTS)
+        await until(lambda: client.triggers.lag("notes"), lambda lag: lag["lag"] == 0)
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        admin.create_partitions([NewPartitions(topic, 8)])[topic].result(30)
+        await write(kafka, topic, *(told(n=n) for n in range(24)))
+        await client.triggers.pause("notes")  # to hear of the partitions now, and not in some minutes
+        await client.triggers.resume("notes")
+        assert [view["inputs"]["n"] for view in await ended(client, 24)] == list(range(24))
+
+
 class TestWhatIsWrong:
+    async def test_a_dead_letter_that_is_too_large_for_its_topic_blocks_nothing(
+        self, client: AsyncClient, kafka: KafkaBroker, flow: str
+    ) -> None:
+        topic = fresh_topic(kafka, **{"max.message.bytes": "6000000"})
+        dead = fresh_topic(kafka)
+        await write(kafka, topic, b"{" + os.urandom(5_000_000), told(n=1))  # of which compression makes nothing less
+        await client.triggers.put("notes", topic, flow, INPUTS, start="earliest", dead_letters=dead)
+        assert len(await ended(client, 1)) == 1
+        await tally(client, lambda t: t["dead"] == 1)
+        ((key, value, headers),) = records_of(kafka, dead, 0)
+        assert (key, value) == (None, None)
+        assert dict(headers)["interplay-left-out"].startswith(b"5000001 bytes")
+        assert dict(headers)["interplay-message"].decode() == f"{topic}:0:0"
+
     async def test_is_told_when_it_is_made(self, client: AsyncClient, flow: str, topic: str) -> None:
         for wrong, words in (
             ({"flow": "nowhere"}, "nowhere"),

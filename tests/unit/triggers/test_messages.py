@@ -35,7 +35,12 @@ class TestStart:
         assert found.inputs == {"text": "good", "from": "web/reviews", "place": 241, "key": "k", "fixed": 3}
 
     def test_without_dedupe_its_place_tells_it_from_others(self) -> None:
-        assert decided().identity == "reviews:2:41"
+        assert decided().identity == ":reviews:2:41"
+
+    def test_a_topic_that_was_made_anew_is_another_one(self) -> None:
+        compiled = compile_trigger(Trigger("reviews", "triage"))
+        identities = {compiled.decide(message(log=log)).identity for log in ("one", "two")}  # type: ignore[union-attr]
+        assert len(identities) == 2
 
     def test_dedupe_tells_by_a_value(self) -> None:
         one = decided(dedupe="$message.value.id")
@@ -46,7 +51,7 @@ class TestStart:
         ("form", "value", "seen"), [("text", b"a\xc3\xb6", "aö"), ("bytes", b"\xff\x00", "/wA="), ("json", None, None)]
     )
     def test_the_value_is_read_in_its_format(self, form: Any, value: bytes | None, seen: Any) -> None:
-        assert decided(value, format=form, inputs={"v": "$message.value"}) == Start({"v": seen}, "reviews:2:41")
+        assert decided(value, format=form, inputs={"v": "$message.value"}) == Start({"v": seen}, ":reviews:2:41")
 
 
 class TestFilter:
@@ -79,6 +84,12 @@ class TestDead:
         found = decided(value, **options)
         assert isinstance(found, Dead)
         assert words in found.reason
+
+    def test_one_that_is_nested_deeper_than_can_be_written_is_dead(self) -> None:
+        deep = b'{"a": ' * 900 + b"1" + b"}" * 900
+        found = decided(deep, inputs={"text": "it says ${message.value}"})
+        assert isinstance(found, Dead)
+        assert found.reason
 
     @given(some.binary(max_size=200), some.sampled_from(["json", "text", "bytes"]))
     def test_no_bytes_raise_anything(self, value: bytes, form: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ class KafkaConnection:
     """`settings`: librdkafka's own, such as those of TLS and SASL."""
 
     bootstrap: str
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # with the password
 
     def configured(self, **more: Any) -> dict[str, Any]:
         """The settings of one client."""
@@ -91,3 +91,15 @@ def reading_error(error: Any, topic: str) -> InterplayError:
     if code in _codes((*_FORBIDDEN, "GROUP_AUTHORIZATION_FAILED")):
         return InvalidInput(f"The broker does not let Interplay read {topic!r}: {said}.", where="topic")
     return Unavailable(f"The broker does not answer: {said}.", retry_after=2.0)
+
+
+def made(make: Callable[[Any], Any], settings: Mapping[str, Any]) -> Any:
+    """A client of the library. Raises Unavailable where its settings do not work, such as a file that is no PEM."""
+    try:
+        return make(settings)
+    except library().KafkaException as wrong:
+        raise Unavailable(
+            f"The settings of the broker do not work: {words(wrong.args[0])}.",
+            advice="Look at INTERPLAY_KAFKA_SECURITY, _CA, _CERTIFICATE and _SASL of this process.",
+            retry_after=30.0,
+        ) from None

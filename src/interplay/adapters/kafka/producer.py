@@ -12,13 +12,15 @@ import threading
 from collections import deque
 from typing import Any, Final
 
-from interplay.adapters.kafka.connection import KafkaConnection, failure
+from interplay.adapters.kafka.connection import KafkaConnection, failure, made
 from interplay.adapters.kafka.library import library
+from interplay.core.errors import Unavailable
 from interplay.core.failures import StepFailure
 from interplay.ports.topic_writer import TopicPlace, TopicRecord
 
 _LOG: Final = logging.getLogger("interplay.kafka")
 _POLL: Final = 0.1  # seconds that the thread waits for something to tell
+_MOST_BYTES: Final = 64 * 1024 * 1024
 _MOST_UNDER_WAY: Final = 50_000  # records
 Delivered = tuple["asyncio.Future[TopicPlace]", Any | None, Any]
 
@@ -44,7 +46,10 @@ class KafkaProducer:
         async with self._room:
             loop = asyncio.get_running_loop()
             done: asyncio.Future[TopicPlace] = loop.create_future()
-            producer = self._started(loop)
+            try:
+                producer = self._started(loop)
+            except Unavailable as wrong:
+                raise StepFailure("unavailable", wrong.detail, advice=wrong.advice) from None
             try:
                 producer.produce(
                     record.topic,
@@ -77,10 +82,11 @@ class KafkaProducer:
                 enable_idempotence=True,
                 delivery_timeout_ms=int(self._patience * 1000),
                 linger_ms=2,
+                message_max_bytes=_MOST_BYTES,  # how large a record may be is for its topic to say
                 compression_type="lz4",
                 topic_metadata_propagation_max_ms=2000,  # how long an unknown topic may be one that was just made
             )
-            self._producer = library().Producer(settings)
+            self._producer = made(library().Producer, settings)
             self._thread = threading.Thread(target=self._poll, args=(self._producer,), name="kafka", daemon=True)
             self._thread.start()
         return self._producer

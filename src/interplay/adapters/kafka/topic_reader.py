@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
-from interplay.adapters.kafka.connection import KafkaConnection, reading_error
+from interplay.adapters.kafka.connection import KafkaConnection, made, reading_error
 from interplay.adapters.kafka.library import library
+from interplay.adapters.kafka.own_thread import OwnThread
 from interplay.core.errors import Unavailable
 from interplay.core.triggers.messages import Message
 from interplay.ports.topic_reader import StartAt, TopicMember
 
+_LOG: Final = logging.getLogger("interplay.kafka")
+_LEAVING: Final = 5.0  # seconds
+_LAG: Final = 5.0  # seconds
 _ANSWER: Final = 10.0  # seconds that the broker has for an answer
+_MOST_BYTES: Final = 16 * 1024 * 1024  # of a batch, and of what the library reads ahead
+_CHUNK: Final = 100  # messages between two looks at how many bytes they are
 _LONGEST_TURN_MS: Final = 600_000  # between two batches
-T = TypeVar("T")
 
 
 class KafkaTopicReader:
@@ -26,6 +30,7 @@ class KafkaTopicReader:
     def __init__(self, connection: KafkaConnection, session: float = 30.0) -> None:
         self._connection = connection
         self._session = session
+        self._thread = OwnThread("kafka-lag")
 
     @contextlib.asynccontextmanager
     async def join(self, group: str, topic: str, start: StartAt) -> AsyncIterator[KafkaMember]:
@@ -36,11 +41,14 @@ class KafkaTopicReader:
             await reader.close()
 
     async def lag(self, group: str, topic: str) -> Mapping[int, int | None]:
-        return await asyncio.to_thread(self._lag, group, topic)
+        try:
+            return await self._thread.run(lambda: self._lag(group, topic), _LAG)
+        except TimeoutError:
+            raise Unavailable(f"The broker did not answer within {_LAG:g} s.", retry_after=2.0) from None
 
     def _lag(self, group: str, topic: str) -> Mapping[int, int | None]:
         kafka = library()
-        consumer = kafka.Consumer(self._connection.configured(group_id=group, enable_auto_commit=False))
+        consumer = made(kafka.Consumer, self._connection.configured(group_id=group, enable_auto_commit=False))
         try:
             partitions = _partitions(consumer, topic)
             places = [kafka.TopicPartition(topic, number) for number in partitions]
@@ -56,38 +64,34 @@ class KafkaTopicReader:
 
 
 class KafkaMember(TopicMember):
-    """Joins its group at the first batch. A partition's place is where the group committed, else where it starts."""
+    """Joins its group at the first batch. A partition's place is where the group committed, else its beginning."""
 
     def __init__(self, connection: KafkaConnection, group: str, topic: str, how: tuple[StartAt, float]) -> None:
         """`how`: where it starts, and its session's seconds."""
         self._connection, self._group, self._topic = connection, group, topic
         self._start, self._session = how
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
+        self._thread = OwnThread("kafka-consumer")
         self._consumer: Any = None
+        self._log = ""
+        self._seen: dict[int, int] = {}  # the latest offset of each partition
 
     async def batch(self, most: int, within: float) -> list[Message]:
-        return await self._in_thread(lambda: self._batch(most, within))
+        return await self._thread.run(lambda: self._batch(most, within))
 
     async def commit(self, messages: list[Message]) -> None:
         ends: dict[int, int] = {}
         for message in messages:
             ends[message.partition] = max(ends.get(message.partition, 0), message.offset + 1)
-        await self._in_thread(lambda: self._commit(ends))
+        await self._thread.run(lambda: self._commit(ends))
 
     async def close(self) -> None:
-        """Leaves the group, so that others take its partitions at once."""
-        await self._in_thread(self._leave)
-        self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Leaves the group, so that others take its partitions at once; with a broker that hangs, some time later."""
         try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait({done})  # a consumer is used by one thread at a time, its close included
-            if not done.cancelled():
-                done.exception()
-            raise
+            await self._thread.run(self._leave, _LEAVING)
+        except TimeoutError:
+            _LOG.warning("a reader of %s leaves when the broker answers again", self._topic)
+        finally:
+            self._thread.end()
 
     # ------------------------------------------------------------------ in the thread
 
@@ -100,12 +104,14 @@ class KafkaMember(TopicMember):
                 auto_offset_reset="earliest",  # where the topic has lost what was committed: begin with what it has
                 partition_assignment_strategy="cooperative-sticky",
                 session_timeout_ms=int(self._session * 1000),
+                socket_timeout_ms=int(_ANSWER * 1000),
                 max_poll_interval_ms=_LONGEST_TURN_MS,
                 fetch_wait_max_ms=100,
+                queued_max_messages_kbytes=_MOST_BYTES // 1024,
             )
-            consumer = library().Consumer(settings)
+            consumer = made(library().Consumer, settings)
             try:
-                _partitions(consumer, self._topic)
+                self._begin(consumer)
                 consumer.subscribe([self._topic], on_assign=self._assigned)
             except library().KafkaException as wrong:
                 consumer.close()
@@ -116,21 +122,25 @@ class KafkaMember(TopicMember):
             self._consumer = consumer
         return self._consumer
 
-    def _assigned(self, consumer: Any, places: list[Any]) -> None:
-        """Where nothing was committed, the group begins where it should, and commits that: from then on a message is
-        read even when nobody was there at the moment it came."""
-        known = {place.partition: place.offset for place in consumer.committed(places, timeout=_ANSWER)}
-        fresh = [place for place in places if known[place.partition] < 0]
-        if self._start.time is not None and fresh:
-            asked = [self._place(place.partition, int(self._start.time * 1000)) for place in fresh]
+    def _begin(self, consumer: Any) -> None:
+        """A group that has nothing begins where it should, in every partition that the topic has by now, and commits
+        that: what comes from then on is read, also in partitions that are added later."""
+        kafka = library()
+        places = [self._place(number, 0) for number in _partitions(consumer, self._topic)]
+        if any(place.offset >= 0 for place in consumer.committed(places, timeout=_ANSWER)):
+            return
+        found: dict[int, int] = {}
+        if self._start.time is not None:
+            asked = [self._place(place.partition, int(self._start.time * 1000)) for place in places]
             found = {place.partition: place.offset for place in consumer.offsets_for_times(asked, timeout=_ANSWER)}
-        else:
-            found = {}
-        for place in fresh:
+        for place in places:
             place.offset = self._first(consumer, place.partition, found.get(place.partition))
-        consumer.incremental_assign(places)
-        if fresh:
-            consumer.commit(offsets=[self._place(p.partition, p.offset) for p in fresh], asynchronous=False)
+        try:
+            consumer.commit(offsets=places, asynchronous=False)
+        except kafka.KafkaException as wrong:
+            if wrong.args[0].code() not in (kafka.KafkaError.UNKNOWN_MEMBER_ID, kafka.KafkaError.ILLEGAL_GENERATION):
+                raise
+            # the group has members: one of them has begun
 
     def _first(self, consumer: Any, partition: int, of_time: int | None) -> int:
         """Between the partition's first message and its end."""
@@ -139,6 +149,18 @@ class KafkaMember(TopicMember):
         if wanted is None:
             wanted = low if self._start.where == "earliest" and self._start.time is None else high
         return int(min(max(wanted, low), high))
+
+    def _assigned(self, consumer: Any, places: list[Any]) -> None:
+        """Asks anew which topic of the name it is: one that was made anew has the offsets of the old one again."""
+        self._log = self._topic_id()
+        consumer.incremental_assign(places)
+
+    def _topic_id(self) -> str:
+        from confluent_kafka import TopicCollection
+
+        admin = made(_admin(), self._connection.configured())
+        asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER)
+        return str(asked[self._topic].result(_ANSWER).topic_id)
 
     def _place(self, partition: int, offset: int) -> Any:
         return library().TopicPartition(self._topic, partition, offset)
@@ -152,9 +174,12 @@ class KafkaMember(TopicMember):
             while not found and (left := deadline - time.monotonic()) > 0:
                 for record in consumer.consume(1, left):
                     self._take(record, found)
-            if found and most > 1:
-                for record in consumer.consume(most - 1, 0.02):
+            while found and len(found) < most and sum(len(one.value or b"") for one in found) < _MOST_BYTES:
+                more = consumer.consume(min(_CHUNK, most - len(found)), 0.02)
+                for record in more:
                     self._take(record, found)
+                if not more:
+                    break
         except library().KafkaException as wrong:
             raise reading_error(wrong.args[0], self._topic) from None
         return found
@@ -165,10 +190,16 @@ class KafkaMember(TopicMember):
             if error.retriable() or error.code() == library().KafkaError._PARTITION_EOF:
                 return
             raise reading_error(error, self._topic)
+        if record.offset() <= self._seen.get(record.partition(), -1):
+            self._log = self._topic_id()  # it begins again: the topic may have been made anew
+        self._seen[record.partition()] = record.offset()
         _, milliseconds = record.timestamp()
-        headers = tuple((str(name), value or b"") for name, value in record.headers() or ())
+        try:
+            headers = tuple((str(name), value or b"") for name, value in record.headers() or ())
+        except UnicodeDecodeError:  # a name that is no text: the message counts without its headers
+            headers = ()
         place = (record.topic(), record.partition(), record.offset(), max(milliseconds, 0) / 1000)
-        found.append(Message(*place, record.key(), record.value(), headers))
+        found.append(Message(*place, record.key(), record.value(), headers, self._log))
 
     def _commit(self, ends: Mapping[int, int]) -> None:
         kafka = library()
@@ -185,6 +216,12 @@ class KafkaMember(TopicMember):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
+
+
+def _admin() -> Any:
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient
 
 
 def _partitions(consumer: Any, topic: str) -> list[int]:

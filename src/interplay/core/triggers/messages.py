@@ -24,7 +24,8 @@ _MESSAGE: Final = object_of(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One record of a topic. `time`: seconds since the epoch, by whoever wrote it or by the broker."""
+    """One record of a topic. `time`: seconds since the epoch, by whoever wrote it or by the broker. `log`: which topic
+    of that name it is, where one was deleted and made anew."""
 
     topic: str
     partition: int
@@ -33,6 +34,7 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    log: str = ""
 
     @property
     def place(self) -> str:
@@ -79,6 +81,8 @@ class CompiledTrigger:
             return Dead(failed.failure.detail)
         except _Unreadable as wrong:
             return Dead(str(wrong))
+        except Exception as wrong:  # noqa: BLE001 - the edge of a message: whatever is wrong with it stops no other
+            return Dead(f"it cannot be worked out: {type(wrong).__name__}: {wrong}")
 
     def _wanted(self, names: dict[str, Any]) -> bool:
         assert self.filter is not None
@@ -90,7 +94,7 @@ class CompiledTrigger:
     def _identity(self, message: Message, names: dict[str, Any]) -> str:
         """A digest, where the value may be long; the place as it is, so that people find it."""
         if self.dedupe is None:
-            return message.place
+            return f"{message.log}:{message.place}"
         found = self.dedupe.evaluate(names)
         if found is None or found == "":
             raise _Unreadable("what it is told from others by (`dedupe`) has no value")
