@@ -48,6 +48,7 @@ class Terminal:
     def __init__(self, folder: Path, database: str) -> None:
         self.folder = folder
         self.database = database
+        self.broker = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("INTERPLAY_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
         self.environment = {
@@ -95,6 +96,8 @@ class Terminal:
         """A page names places and keys as they usually are; here they are those of the test."""
         if text.startswith("postgresql://"):
             return self.database
+        if text.startswith("broker-1:"):
+            return self.broker
         if text.startswith("http://127.0.0.1:8080"):
             found: str = json.loads((self.folder / "server.json").read_text())["url"]
             return text.replace("http://127.0.0.1:8080", found)
@@ -122,7 +125,9 @@ def terminal(tmp_path: Path, database_url: str) -> Iterator[Terminal]:
 
 class TestHowTos:
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-    def test_a_page_does_what_it_says(self, terminal: Terminal, page: Path) -> None:
+    def test_a_page_does_what_it_says(self, terminal: Terminal, page: Path, request: pytest.FixtureRequest) -> None:
+        if "export INTERPLAY_KAFKA_BOOTSTRAP=" in page.read_text(encoding="utf-8"):
+            terminal.broker = request.getfixturevalue("kafka").bootstrap
         for name, content in FILE.findall(page.read_text(encoding="utf-8")):
             (terminal.folder / name).write_text(content, encoding="utf-8")
         commands = commands_of(page)
