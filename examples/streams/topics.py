@@ -27,7 +27,8 @@ REVIEWS = [
 
 def make() -> None:
     wanted = [NewTopic(name, 2, 1) for name in TOPICS]
-    for made in AdminClient({"bootstrap.servers": BOOTSTRAP}).create_topics(wanted).values():
+    admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
+    for made in admin.create_topics(wanted).values():
         made.result(30)
     print(f"made {', '.join(TOPICS)}")
 
