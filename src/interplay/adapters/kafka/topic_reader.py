@@ -53,7 +53,7 @@ class KafkaTopicReader:
             partitions = _partitions(consumer, topic)
             places = [kafka.TopicPartition(topic, number) for number in partitions]
             found: dict[int, int | None] = {}
-            for place in consumer.committed(places, timeout=_ANSWER):
+            for place in _committed(consumer, places):
                 _, end = consumer.get_watermark_offsets(kafka.TopicPartition(topic, place.partition), timeout=_ANSWER)
                 found[place.partition] = end - place.offset if place.offset >= 0 else None
             return found
@@ -127,7 +127,7 @@ class KafkaMember(TopicMember):
         that: what comes from then on is read, also in partitions that are added later."""
         kafka = library()
         places = [self._place(number, 0) for number in _partitions(consumer, self._topic)]
-        if any(place.offset >= 0 for place in consumer.committed(places, timeout=_ANSWER)):
+        if any(place.offset >= 0 for place in _committed(consumer, places)):
             return
         found: dict[int, int] = {}
         if self._start.time is not None:
@@ -216,6 +216,21 @@ class KafkaMember(TopicMember):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
+
+
+def _committed(consumer: Any, places: list[Any]) -> list[Any]:
+    """What the group committed. A broker that has just started looks for who keeps that, for a moment."""
+    kafka = library()
+    errors = kafka.KafkaError
+    looking = (errors.NOT_COORDINATOR, errors.COORDINATOR_NOT_AVAILABLE, errors.COORDINATOR_LOAD_IN_PROGRESS)
+    deadline = time.monotonic() + _ANSWER
+    while True:
+        try:
+            return list(consumer.committed(places, timeout=_ANSWER))
+        except kafka.KafkaException as wrong:
+            if wrong.args[0].code() not in looking or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _admin() -> Any:
