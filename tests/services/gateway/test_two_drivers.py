@@ -200,6 +200,7 @@ class Stage:
         for _ in range(case.asked):
             answer = await self.http.post("/v1/chat/completions", json={**body, "stream": case.stream})
             ends = _code(answer)
+            await self.machine.gateway.settled()  # an answer is kept after it was given
         return await self.found(alias, ends, len(case.records))
 
     async def by_step(self, case: Case) -> Found:
