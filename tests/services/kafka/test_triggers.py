@@ -16,7 +16,8 @@ from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.producer import KafkaProducer
 from interplay.client import ApiError, AsyncClient
 from interplay.ports.topic_writer import TopicRecord
-from interplay.services.all_in_one.machine import Machine
+from interplay.services.all_in_one.machine import Machine, run_machine
+from interplay.settings import load_settings
 from tests.kafka_server import fresh_topic, records_of
 from tools.kafka import KafkaBroker
 
@@ -248,9 +249,6 @@ class TestWhatIsWrong:
         assert len(await ended(client, 1)) == 1
 
     async def test_without_a_broker_it_is_refused_in_words(self, database_url: str, tmp_path: Any) -> None:
-        from interplay.services.all_in_one.machine import run_machine
-        from interplay.settings import load_settings
-
         settings = load_settings(home=tmp_path / "home", database_url=database_url, port=0)
         async with run_machine(settings, announce=False) as machine, AsyncClient(machine.url, machine.token) as client:
             with pytest.raises(ApiError) as refused:
