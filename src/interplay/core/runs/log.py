@@ -20,7 +20,7 @@ class LoggedEvent:
     """One event of a run, as listeners have it.
 
     `at`: when it was committed, seconds since the epoch, by the ledger's clock where it is read from there, else by
-    the worker's. `facts`: what the event says, as plain JSON values; large values are left out, and named in `left_out`.
+    the worker's. `facts`: what it says, as plain JSON values; large ones are left out, and named in `left_out`.
     """
 
     run_id: UUID
