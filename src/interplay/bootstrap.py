@@ -34,6 +34,7 @@ from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_runnin
 from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoints, armed_from
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
+from interplay.adapters.postgres.log_store import PostgresLogStore
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.result_cache import PostgresResultCache
@@ -45,6 +46,7 @@ from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
+from interplay.bootstrap_events import Recorder, make_recorder
 from interplay.bootstrap_kafka import Broker, make_broker
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
 from interplay.core.errors import SetupError, Unavailable
@@ -66,6 +68,7 @@ from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
 from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.publish_events import PublishEvents
 from interplay.use_cases.read_history import ReadHistory
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
@@ -133,6 +136,7 @@ class Platform:
     tenancy: Tenancy
     broker: Broker
     trigger_store: PostgresTriggerStore
+    log_store: PostgresLogStore
 
     def worker(self) -> Worker:
         settings = self.settings
@@ -149,6 +153,7 @@ class Platform:
             AttemptStep(executor, self.cache, self.slots, self.clock),
             ExpandFlow(self.flows, self.plans, self.clock),
             new_id,
+            PublishEvents(self.broker.events, self.log_store, self.clock) if self.broker.events is not None else None,
         )
         lease = settings.lease_seconds
         options = WorkerOptions(
@@ -176,6 +181,9 @@ class Platform:
         return RunTriggers(
             TriggerParts(self.trigger_store, self.broker.readers, self.broker.writer, submit, self.runs, self.bus)
         )
+
+    def recorder(self) -> Recorder:
+        return make_recorder(self.broker, self.log_store, self.tenancy.usage, [])
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -262,7 +270,8 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         LangChainProviders(secrets, checked_json, recently),
     )
     clock, cache = SystemClock(), PostgresResultCache(database)
-    runs = PostgresRunStore(database, failpoints)
+    broker = make_broker(settings)
+    runs = PostgresRunStore(database, failpoints, logged=broker.events is not None)
     bus = MemoryEventBus() if alone else PostgresEventBus(database)
     models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
     tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
@@ -303,8 +312,9 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         comparisons=comparisons,
         calls=CallModel(live, providers.of, clock, random.random, CallExtras(reuse, shadows, accounts)),
         tenancy=tenancy,
-        broker=make_broker(settings),
+        broker=broker,
         trigger_store=PostgresTriggerStore(database),
+        log_store=PostgresLogStore(database),
     )
 
 

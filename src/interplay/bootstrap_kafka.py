@@ -5,28 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interplay.adapters.kafka.connection import KafkaConnection
+from interplay.adapters.kafka.event_log import KafkaEventLog
 from interplay.adapters.kafka.producer import KafkaProducer
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
+from interplay.adapters.kafka.usage_log import KafkaUsageLog
 from interplay.adapters.memory.topic_writer import NoTopicWriter
 from interplay.core.errors import SetupError
+from interplay.ports.event_log import EventLog
 from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
+from interplay.ports.usage_log import UsageLog
 from interplay.settings import Settings
 
 
 @dataclass(slots=True)
 class Broker:
-    """`connection` and `readers` None: there is none, and what would write to a topic says so."""
+    """`connection` and `readers` None: there is none, and what would write to a topic says so. `events` and `usage`
+    None: nobody publishes them."""
 
     connection: KafkaConnection | None
     producer: KafkaProducer | None
     writer: TopicWriter
     readers: TopicReader | None
+    publisher: KafkaProducer | None = None
+    events: EventLog | None = None
+    usage: UsageLog | None = None
 
     async def close(self) -> None:
-        if self.producer is not None:
-            await self.producer.close()
+        for producer in (self.producer, self.publisher):
+            if producer is not None:
+                await producer.close()
 
 
 def make_broker(settings: Settings) -> Broker:
@@ -35,9 +44,14 @@ def make_broker(settings: Settings) -> Broker:
     if connection is None:
         return Broker(None, None, NoTopicWriter(), None)
     producer = KafkaProducer(connection)
-    return Broker(
+    broker = Broker(
         connection, producer, KafkaTopicWriter(producer), KafkaTopicReader(connection, settings.kafka_session_seconds)
     )
+    if settings.kafka_events:
+        # one of its own: what a flow writes must not end what is published, and the other way round
+        broker.publisher = KafkaProducer(connection, gapless=True)
+        broker.events, broker.usage = KafkaEventLog(broker.publisher), KafkaUsageLog(broker.publisher)
+    return broker
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection | None:

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     )
     kafka_username: str | None = Field(None, description="The user of `INTERPLAY_KAFKA_SASL`.")
     kafka_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_events: bool = Field(
+        True, description="Whether what happens to runs, and what calls use, is published on topics of Interplay's."
+    )
     kafka_session_seconds: float = Field(
         30.0, ge=6, le=1800, description="After so long unheard, others take the partitions that a process reads."
     )

@@ -22,6 +22,7 @@ from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.flow_store import MemoryFlowStore
 from interplay.adapters.memory.key_store import MemoryKeyStore
 from interplay.adapters.memory.ledger import MemoryLedger
+from interplay.adapters.memory.log_store import MemoryLogStore
 from interplay.adapters.memory.model_registry import MemoryModelRegistry
 from interplay.adapters.memory.price_store import MemoryPriceStore
 from interplay.adapters.memory.result_cache import MemoryResultCache
@@ -39,6 +40,7 @@ from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
 from interplay.adapters.postgres.key_store import PostgresKeyStore
+from interplay.adapters.postgres.log_store import PostgresLogStore
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.price_store import PostgresPriceStore
@@ -84,6 +86,7 @@ class Stores:
     comparisons: Any
     schedules: Any
     triggers: Any
+    log: Any
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -108,7 +111,7 @@ async def stores(
     database = Database(url)
     bus = PostgresEventBus(database)
     await bus.start()
-    runs = PostgresRunStore(database)
+    runs = PostgresRunStore(database, logged=True)
     stores = Stores(
         "postgres",
         PostgresRunQueue(database),
@@ -127,6 +130,7 @@ async def stores(
         PostgresComparisonStore(database),
         PostgresScheduleStore(database, runs),
         PostgresTriggerStore(database),
+        PostgresLogStore(database),
     )
     yield stores
     await stores.queue.close()
@@ -137,7 +141,7 @@ async def stores(
 
 def in_memory() -> Stores:
     clock = SystemClock()
-    ledger, config = MemoryLedger(clock), MemoryConfigLedger()
+    ledger, config = MemoryLedger(clock, logged=True), MemoryConfigLedger()
     runs = MemoryRunStore(ledger)
     return Stores(
         "memory",
@@ -157,6 +161,7 @@ def in_memory() -> Stores:
         MemoryComparisonStore(),
         MemoryScheduleStore(ledger, runs),
         MemoryTriggerStore(),
+        MemoryLogStore(ledger),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
@@ -54,11 +54,20 @@ class CommitItem:
 class GroupCommitter:
     """Commits for one worker id. After `lost`, every item gets Verdict.LOST."""
 
-    def __init__(self, queue: RunQueue, worker_id: UUID, lease: float, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        queue: RunQueue,
+        worker_id: UUID,
+        lease: float,
+        on_lost: Callable[[], None],
+        on_durable: Callable[[Sequence[CommitItem]], None] | None = None,
+    ) -> None:
+        """`on_durable` is told of what is durable, before the items are."""
         self._queue = queue
         self._worker_id = worker_id
         self._lease = lease
         self._on_lost = on_lost
+        self._on_durable = on_durable
         self._items: list[CommitItem] = []
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
@@ -104,6 +113,8 @@ class GroupCommitter:
             self.lose()
             _tell(items, Verdict.LOST)
             return
+        if self._on_durable is not None:
+            self._on_durable(items)
         unchanged = [i.run_id for i in items if i.change is not None and i.run_id not in changed]
         standings = await self._standings(unchanged) if unchanged else {}
         for item in items:

@@ -20,11 +20,11 @@ k as (insert into run_key(project_id, key, run_id, digest, expires_at)
   select project_id, key, run_id, digest, now() + interval '7 days' from t where key is not null
   on conflict do nothing returning project_id, key, run_id)
 insert into run(run_id, project_id, flow_name, flow_version, queue, status, priority, vt, ready_at, deadline_at, shelf,
-    input, batch_id, forked_from, labels, seq, key_id)
+    input, batch_id, forked_from, labels, seq, key_id, pub_seq)
 select t.run_id, t.project_id, t.flow_name, t.flow_version, t.queue, 0, t.priority,
   (extract(epoch from clock_timestamp()) * 1e6)::bigint + t.n, now(), now() + make_interval(secs => t.deadline),
   (extract(epoch from now()) / 86400)::int - $16, t.input, t.batch_id, t.forked_from, t.labels::jsonb, t.seq,
-  t.key_id
+  t.key_id, $17
 from t left join k on k.run_id = t.run_id where t.key is null or k.run_id is not null
 returning run_id, shelf, extract(epoch from created_at)::float8 as created_at,
   extract(epoch from deadline_at)::float8 as deadline_at"""
