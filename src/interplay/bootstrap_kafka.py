@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.producer import KafkaProducer
+from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
 from interplay.adapters.memory.topic_writer import NoTopicWriter
@@ -13,6 +14,7 @@ from interplay.core.errors import SetupError
 from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
 from interplay.settings import Settings
+from interplay.use_cases.make_topics import MakeTopics
 
 
 @dataclass(slots=True)
@@ -38,6 +40,12 @@ def make_broker(settings: Settings) -> Broker:
     return Broker(
         connection, producer, KafkaTopicWriter(producer), KafkaTopicReader(connection, settings.kafka_session_seconds)
     )
+
+
+def topics_of_ours(settings: Settings) -> MakeTopics | None:
+    """None: there is no broker. Raises SetupError."""
+    connection = kafka_connection(settings)
+    return MakeTopics(KafkaTopicAdmin(connection), settings.kafka_replication) if connection is not None else None
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection | None:
