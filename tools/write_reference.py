@@ -17,6 +17,7 @@ from interplay.core.flows.kinds import KINDS, LATER, POLICIES, Field, Form, Kind
 from interplay.core.flows.schema import flow_schema
 from interplay.core.flows.types import Type
 from interplay.core.models.connection_kinds import KINDS as CONNECTION_KINDS
+from interplay.core.topics_of_ours import DAY, HOUR, REPLICATION, TOPICS
 from interplay.services.api.app import make_api
 from interplay.settings import described
 from tools.client_page import client_page
@@ -310,6 +311,32 @@ def connections_page() -> str:
     )
 
 
+def topics_page() -> str:
+    rows = (
+        (
+            f"`{one.name}`",
+            one.about,
+            one.key,
+            str(one.partitions),
+            f"{one.retention // HOUR} h" if one.retention < DAY else f"{one.retention // DAY} d",
+            one.cleanup,
+        )
+        for one in TOPICS
+    )
+    return "\n\n".join(
+        [
+            "# Topics",
+            WRITTEN,
+            "What Interplay itself writes to a Kafka. `interplay migrate` makes those that are missing, nothing else "
+            "does, and none that is there is changed; `interplay migrate --check` says what is missing or different. "
+            f"Each has {REPLICATION} copies (`INTERPLAY_KAFKA_REPLICATION`), or as many as there are brokers, and with "
+            "three or more `min.insync.replicas=2`. Where Interplay may not make topics, make them by hand like this. "
+            "[Kafka](../howto/kafka.md) says how it is set up.",
+            table(("topic", "what it is for", "key", "partitions", "kept for", "cleanup"), rows),
+        ]
+    )
+
+
 def openapi_document() -> str:
     return json.dumps(make_api(None).openapi(), indent=2, ensure_ascii=False)
 
@@ -325,6 +352,7 @@ def pages() -> dict[Path, str]:
         "models.md": models_page(),
         "openapi.json": openapi_document(),
         "settings.md": settings_page(),
+        "topics.md": topics_page(),
     }
     found = {REFERENCE / name: text for name, text in made.items()} | {
         CLIENT / name: text for name, text in sync_modules().items()

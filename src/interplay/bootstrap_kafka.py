@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.event_log import KafkaEventLog
 from interplay.adapters.kafka.producer import KafkaProducer
+from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
 from interplay.adapters.kafka.usage_log import KafkaUsageLog
@@ -17,6 +18,7 @@ from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
 from interplay.ports.usage_log import UsageLog
 from interplay.settings import Settings
+from interplay.use_cases.make_topics import MakeTopics
 
 
 @dataclass(slots=True)
@@ -52,6 +54,12 @@ def make_broker(settings: Settings) -> Broker:
         broker.publisher = KafkaProducer(connection, gapless=True)
         broker.events, broker.usage = KafkaEventLog(broker.publisher), KafkaUsageLog(broker.publisher)
     return broker
+
+
+def topics_of_ours(settings: Settings) -> MakeTopics | None:
+    """None: there is no broker. Raises SetupError."""
+    connection = kafka_connection(settings)
+    return MakeTopics(KafkaTopicAdmin(connection), settings.kafka_replication) if connection is not None else None
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection | None:

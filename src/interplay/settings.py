@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from interplay.core.errors import SetupError
+from interplay.core.topics_of_ours import REPLICATION
 
 _SECRET_PREFIX = "INTERPLAY_SECRET_"
 
@@ -57,6 +58,12 @@ class Settings(BaseSettings):
     )
     kafka_session_seconds: float = Field(
         30.0, ge=6, le=1800, description="After so long unheard, others take the partitions that a process reads."
+    )
+    kafka_replication: int = Field(
+        REPLICATION,
+        ge=1,
+        le=32,
+        description="Copies of each topic that `interplay migrate` makes, at most one for each broker.",
     )
     kafka_ca: Path | None = Field(
         None, description="A PEM file with the authorities that the broker's certificate is from; the system's without."

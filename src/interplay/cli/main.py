@@ -16,7 +16,7 @@ from interplay.core.errors import InterplayError, SetupError, Unavailable
 _COMMANDS = {
     "up": ("machine", "Start everything on this machine; Ctrl-C drains."),
     "serve": ("machine", "Run one service of a deployment."),
-    "migrate": ("machine", "Bring the database schema to this release."),
+    "migrate": ("machine", "Bring the database schema and the topics to this release."),
     "doctor": ("machine", "Say what is wrong with this set-up and how to mend it."),
     "version": ("machine", "Print the version."),
     "run": ("run", "Run a flow and follow it live."),

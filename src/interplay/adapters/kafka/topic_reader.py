@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from interplay.adapters.kafka.connection import KafkaConnection, made, reading_error
-from interplay.adapters.kafka.library import library
+from interplay.adapters.kafka.library import admin_library, library
 from interplay.adapters.kafka.own_thread import OwnThread
 from interplay.core.errors import Unavailable
 from interplay.core.triggers.messages import Message
@@ -158,7 +158,7 @@ class KafkaMember(TopicMember):
     def _topic_id(self) -> str:
         from confluent_kafka import TopicCollection
 
-        admin = made(_admin(), self._connection.configured())
+        admin = made(admin_library().AdminClient, self._connection.configured())
         asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER)
         return str(asked[self._topic].result(_ANSWER).topic_id)
 
@@ -231,12 +231,6 @@ def _committed(consumer: Any, places: list[Any]) -> list[Any]:
             if wrong.args[0].code() not in looking or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
-
-
-def _admin() -> Any:
-    from confluent_kafka.admin import AdminClient
-
-    return AdminClient
 
 
 def _partitions(consumer: Any, topic: str) -> list[int]:
