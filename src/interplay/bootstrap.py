@@ -22,7 +22,6 @@ from interplay.adapters.local_models.assets import install
 from interplay.adapters.local_models.child import ModelServerChild
 from interplay.adapters.mcp.tools import McpTools
 from interplay.adapters.memory.clock import SystemClock
-from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.secret_store import MemorySecretStore
 from interplay.adapters.memory.semantic_cache import MemorySemanticCache
 from interplay.adapters.openai_http.provider import OpenAIProviders
@@ -31,7 +30,6 @@ from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_running
-from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoints, armed_from
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
 from interplay.adapters.postgres.log_store import PostgresLogStore
@@ -47,7 +45,7 @@ from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
 from interplay.bootstrap_events import Recorder, make_recorder
-from interplay.bootstrap_kafka import Broker, make_broker
+from interplay.bootstrap_kafka import Broker, Buses, make_broker, make_bus
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
@@ -113,6 +111,7 @@ class Platform:
     database: Database
     clock: SystemClock
     bus: EventBus
+    buses: Buses
     runs: PostgresRunStore
     queue: PostgresRunQueue
     schedules: PostgresScheduleStore
@@ -227,8 +226,7 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
     try:
         await _awaited(platform.maintenance.ensure_shelves, deadline)
         await _awaited(platform.tenancy.snapshots.load, deadline)
-        if isinstance(platform.bus, PostgresEventBus):
-            await platform.bus.start()
+        await platform.buses.start()
         async with platform.tenancy.running():
             yield platform
     finally:
@@ -239,8 +237,7 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
         await platform.broker.close()
         await platform.model_server.stop()
         await platform.queue.close()
-        if isinstance(platform.bus, PostgresEventBus):
-            await platform.bus.close()
+        await platform.buses.close()
         await database.close()
 
 
@@ -272,7 +269,8 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
     clock, cache = SystemClock(), PostgresResultCache(database)
     broker = make_broker(settings)
     runs = PostgresRunStore(database, failpoints, logged=broker.events is not None)
-    bus = MemoryEventBus() if alone else PostgresEventBus(database)
+    buses = make_bus(settings, database, broker.connection, alone)
+    bus = buses.bus
     models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
     tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
     live, comparisons = SnapshotModels(tenancy.snapshots), PostgresComparisonStore(database)
@@ -291,6 +289,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         database=database,
         clock=clock,
         bus=bus,
+        buses=buses,
         runs=runs,
         queue=PostgresRunQueue(database, failpoints),
         schedules=PostgresScheduleStore(database, runs, failpoints),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interplay.adapters.kafka.connection import KafkaConnection
+from interplay.adapters.kafka.event_bus import KafkaEventBus
 from interplay.adapters.kafka.event_log import KafkaEventLog
 from interplay.adapters.kafka.producer import KafkaProducer
 from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
 from interplay.adapters.kafka.usage_log import KafkaUsageLog
+from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.topic_writer import NoTopicWriter
+from interplay.adapters.postgres.connection import Database
+from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.core.errors import SetupError
+from interplay.core.runs.topics import Subscriptions
+from interplay.ports.event_bus import EventBus
 from interplay.ports.event_log import EventLog
 from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
@@ -54,6 +61,34 @@ def make_broker(settings: Settings) -> Broker:
         broker.publisher = KafkaProducer(connection, gapless=True)
         broker.events, broker.usage = KafkaEventLog(broker.publisher), KafkaUsageLog(broker.publisher)
     return broker
+
+
+@dataclass(slots=True)
+class Buses:
+    """What processes wake one another through: `bus`, and what it is made of."""
+
+    bus: EventBus
+    parts: Sequence[PostgresEventBus | KafkaEventBus] = ()
+
+    async def start(self) -> None:
+        for part in self.parts:
+            await part.start()
+
+    async def close(self) -> None:
+        for part in reversed(self.parts):
+            await part.close()
+
+
+def make_bus(settings: Settings, database: Database, connection: KafkaConnection | None, alone: bool) -> Buses:
+    """`alone`: nobody else is to be woken."""
+    if alone:
+        return Buses(MemoryEventBus())
+    subscriptions = Subscriptions()
+    ledger = PostgresEventBus(database, subscriptions)
+    if connection is None or not settings.kafka_hints:
+        return Buses(ledger, (ledger,))
+    topic = KafkaEventBus(connection, subscriptions, ledger)
+    return Buses(topic, (ledger, topic))
 
 
 def topics_of_ours(settings: Settings) -> MakeTopics | None:

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     kafka_events: bool = Field(
         True, description="Whether what happens to runs, and what calls use, is published on topics of Interplay's."
     )
+    kafka_hints: bool = Field(
+        True, description="Whether processes wake one another through the broker; else through the database."
+    )
     kafka_session_seconds: float = Field(
         30.0, ge=6, le=1800, description="After so long unheard, others take the partitions that a process reads."
     )

@@ -1,4 +1,4 @@
-"""Usage records on a topic, keyed by their project."""
+"""Usage records on a topic, keyed by their run, or by themselves where there is none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ class KafkaUsageLog:
         self._topic = topic
 
     async def publish(self, records: Sequence[UsageRecord]) -> None:
-        sent = [TopicRecord(self._topic, _record_of(one), str(one.project_id).encode(), HEADERS) for one in records]
+        sent = [
+            TopicRecord(self._topic, _record_of(one), str(one.run_id or one.record_id).encode(), HEADERS)
+            for one in records
+        ]
         await send_all(self._producer, sent)
 
 

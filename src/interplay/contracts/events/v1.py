@@ -87,8 +87,8 @@ class UsageEvent(_Envelope, frozen=True, kw_only=True):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """On `interplay.hints.v1`: something may have changed. Interplay's own; nobody else needs it, and nothing is lost
-    with it."""
+    """On `interplay.hints.v1`, in lists: something may have changed. Interplay's own; nobody else needs it, and nothing
+    is lost with it. The one that is no CloudEvent: there are many, and they are read at once or never."""
 
     topic: Annotated[str, Meta(description="What it is about, such as `queue.default` or `run.<id>`.")]
     message: dict[str, Any]
