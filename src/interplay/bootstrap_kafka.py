@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.producer import KafkaProducer
+from interplay.adapters.kafka.reach import KafkaReach
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
 from interplay.adapters.memory.topic_writer import NoTopicWriter
@@ -23,8 +24,11 @@ class Broker:
     producer: KafkaProducer | None
     writer: TopicWriter
     readers: TopicReader | None
+    reach: KafkaReach | None = None
 
     async def close(self) -> None:
+        if self.reach is not None:
+            self.reach.close()
         if self.producer is not None:
             await self.producer.close()
 
@@ -35,9 +39,8 @@ def make_broker(settings: Settings) -> Broker:
     if connection is None:
         return Broker(None, None, NoTopicWriter(), None)
     producer = KafkaProducer(connection)
-    return Broker(
-        connection, producer, KafkaTopicWriter(producer), KafkaTopicReader(connection, settings.kafka_session_seconds)
-    )
+    readers = KafkaTopicReader(connection, settings.kafka_session_seconds)
+    return Broker(connection, producer, KafkaTopicWriter(producer), readers, KafkaReach(connection))
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection | None:
