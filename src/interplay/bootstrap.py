@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from interplay.adapters.files.secret_store import FolderSecretStore
@@ -78,6 +79,13 @@ from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
 _LOG = logging.getLogger("interplay")
 PROJECT = 1  # the project of a machine that knows no others yet
+_AGAIN: Final = 0.5  # seconds between two tries to reach the database
+Waits = Callable[[str | None], None]
+
+
+def _warn(reason: str | None) -> None:
+    if reason is not None:
+        _LOG.warning("waiting for the database: %s", reason)
 
 
 def new_id() -> UUID:
@@ -213,19 +221,21 @@ async def database_of(settings: Settings, *, share: bool = True) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def open_platform(settings: Settings, url: str, *, alone: bool, patience: float = 5.0) -> AsyncIterator[Platform]:
+async def open_platform(
+    settings: Settings, url: str, *, alone: bool, patience: float = 5.0, waits: Waits = _warn
+) -> AsyncIterator[Platform]:
     """`alone`: this process is the only one, so hints stay inside of it. Ends everything it started.
 
-    `patience`: seconds to wait for a database that does not answer yet.
+    `patience`: seconds to wait for a database that does not answer yet; `waits` is told why, and None at the end.
     """
     deadline = time.monotonic() + patience
-    await _awaited(lambda: migrate(url), deadline)
+    await awaited(lambda: migrate(url), deadline, waits)
     failpoints = armed_from(settings.failpoint) if settings.failpoint else NO_FAILPOINTS
     database = Database(url)
     platform = _assemble(settings, database, failpoints, alone)
     try:
-        await _awaited(platform.maintenance.ensure_shelves, deadline)
-        await _awaited(platform.tenancy.snapshots.load, deadline)
+        await awaited(platform.maintenance.ensure_shelves, deadline, waits)
+        await awaited(platform.tenancy.snapshots.load, deadline, waits)
         await platform.buses.start()
         async with platform.tenancy.running():
             yield platform
@@ -241,17 +251,19 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
         await database.close()
 
 
-async def _awaited(work: Callable[[], Awaitable[object]], deadline: float) -> None:
-    """Tries again while the database is away; raises Unavailable when it stays so."""
+async def awaited(work: Callable[[], Awaitable[object]], deadline: float, waits: Waits = _warn) -> None:
+    """Tries again while the database is away; raises Unavailable when it stays so until `deadline`."""
     while True:
         try:
             await work()
-            return
         except Unavailable as away:
             if time.monotonic() > deadline:
                 raise
-            _LOG.warning("waiting for the database: %s", away.detail)
-            await asyncio.sleep(0.5)
+            waits(away.detail)
+            await asyncio.sleep(_AGAIN)
+        else:
+            waits(None)
+            return
 
 
 def _assemble(settings: Settings, database: Database, failpoints: Failpoints, alone: bool) -> Platform:

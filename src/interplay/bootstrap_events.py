@@ -39,6 +39,12 @@ class Recorder:
     def _parts(self) -> list[SweepLog | RecordTopic | PublishUsage]:
         return [part for part in (self.sweep, self.topic, self.usage) if part is not None]
 
+    async def ready(self) -> None:
+        """Returns once it has looked at everything that it works with."""
+        await self.sweep.ready.wait()
+        if self.topic is not None:
+            await self.topic.ready.wait()
+
     def reasons(self) -> dict[str, str]:
         """What it waits for, by part; empty: nothing."""
         found = {"unpublished": self.sweep.away}

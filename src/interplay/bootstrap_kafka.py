@@ -9,6 +9,7 @@ from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.event_bus import KafkaEventBus
 from interplay.adapters.kafka.event_log import KafkaEventLog
 from interplay.adapters.kafka.producer import KafkaProducer
+from interplay.adapters.kafka.reach import KafkaReach
 from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
@@ -37,11 +38,14 @@ class Broker:
     producer: KafkaProducer | None
     writer: TopicWriter
     readers: TopicReader | None
+    reach: KafkaReach | None = None
     publisher: KafkaProducer | None = None
     events: EventLog | None = None
     usage: UsageLog | None = None
 
     async def close(self) -> None:
+        if self.reach is not None:
+            self.reach.close()
         for producer in (self.producer, self.publisher):
             if producer is not None:
                 await producer.close()
@@ -53,9 +57,8 @@ def make_broker(settings: Settings) -> Broker:
     if connection is None:
         return Broker(None, None, NoTopicWriter(), None)
     producer = KafkaProducer(connection)
-    broker = Broker(
-        connection, producer, KafkaTopicWriter(producer), KafkaTopicReader(connection, settings.kafka_session_seconds)
-    )
+    readers = KafkaTopicReader(connection, settings.kafka_session_seconds)
+    broker = Broker(connection, producer, KafkaTopicWriter(producer), readers, KafkaReach(connection))
     if settings.kafka_events:
         # one of its own: what a flow writes must not end what is published, and the other way round
         broker.publisher = KafkaProducer(connection, gapless=True)

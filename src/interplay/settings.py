@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         return tuple(part.strip() for part in self.egress_allow.split(",") if part.strip())
 
     @property
+    def named_port(self) -> int | None:
+        """For services that only operators call: they take any free port where none is named."""
+        return self.port if "port" in self.model_fields_set else None
+
+    @property
     def on_loopback(self) -> bool:
         return self.host in ("127.0.0.1", "::1", "localhost")
 

@@ -37,8 +37,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "telemetry": {"core", "settings"},
     "web_server": {"core"},
     "collector": set(),
+    "operations": {"core", "web_server", "collector"},
     "bootstrap": INNER | {"use_cases", "contracts", "adapters", "settings", "telemetry"},
-    "services": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "web_server", "collector"},
+    "services": INNER
+    | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "web_server", "collector", "operations"},
     "cli": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "services", "client"},
 }
 

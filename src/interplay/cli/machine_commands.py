@@ -15,8 +15,8 @@ from interplay.cli.target import part, run_service, running_server, set_up_logs,
 from interplay.core.errors import SetupError
 from interplay.settings import Settings, described
 
-SERVICES = ("api", "worker", "gateway", "scheduler", "model-server")
-LATER = ("ingester", "recorder")
+SERVICES = ("api", "worker", "gateway", "scheduler", "recorder", "model-server", "migrate")
+LATER = ("ingester",)
 
 
 @click.command()
@@ -67,7 +67,7 @@ def serve(service: str, check: bool) -> None:
     settings = settings_of()
     set_up_logs(settings)
     if check:
-        asyncio.run(_check(settings))
+        asyncio.run(_check(service, settings))
         return
     run_service(_serve(service, settings))
 
@@ -82,10 +82,12 @@ async def _serve(service: str, settings: Settings) -> None:
         await part(f"services.{service}.serve").serve(settings)
 
 
-async def _check(settings: Settings) -> None:
-    checks = part("bootstrap_checks")
-    async with part("bootstrap").database_of(settings) as url:
-        console().print(f"settings are valid; the database answers, its schema is {await checks.database_state(url)}")
+async def _check(service: str, settings: Settings) -> None:
+    found = []
+    if service != "model-server":
+        async with part("bootstrap").database_of(settings) as url:
+            found = await part("bootstrap_checks").check_service(service, settings, url)
+    console().print("; ".join(["settings are valid", *found]))
 
 
 @click.command()

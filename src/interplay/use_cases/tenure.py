@@ -28,6 +28,7 @@ from interplay.use_cases.write_facts import FactWriter
 
 if TYPE_CHECKING:
     from interplay.use_cases.attempt_step import RunIdentity
+    from interplay.use_cases.count_work import Counted
     from interplay.use_cases.take_snapshot import TakeSnapshot
     from interplay.use_cases.work import WorkerOptions, WorkerParts
 
@@ -42,7 +43,9 @@ def _nobody() -> None:
 class Tenure:
     """Implements `execute_run.Host` for the runs of one worker id."""
 
-    def __init__(self, parts: WorkerParts, options: WorkerOptions, worker_id: UUID, snapshots: TakeSnapshot) -> None:
+    def __init__(
+        self, parts: WorkerParts, options: WorkerOptions, worker_id: UUID, snapshots: TakeSnapshot, counted: Counted
+    ) -> None:
         self.worker_id = worker_id
         self.pool = options.pool
         self.executions: dict[UUID, RunExecution] = {}
@@ -57,7 +60,7 @@ class Tenure:
         self._snapshots = snapshots
         self._events = parts.events
         durable = self._events.committed if self._events is not None else None
-        self._committer = GroupCommitter(parts.queue, worker_id, options.lease, self.lose, durable)
+        self._committer = GroupCommitter(parts.queue, worker_id, options.lease, self.lose, counted, durable)
         self.commit = self._committer.put
         self._committing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()

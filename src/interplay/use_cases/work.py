@@ -27,6 +27,7 @@ from interplay.ports.clock import Clock
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_queue import ClaimedRun, History, RunQueue
 from interplay.use_cases.attempt_step import AttemptStep
+from interplay.use_cases.count_work import Counted
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.publish_events import PublishEvents
@@ -82,6 +83,7 @@ class Worker:
         self.options = options or WorkerOptions()
         self.tenure: Tenure | None = None
         self.ready = asyncio.Event()
+        self.counted = Counted()
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
         self._recover = RecoverRun(parts.queue, parts.blobs, parts.plans)
@@ -112,9 +114,10 @@ class Worker:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            tenure = Tenure(self.parts, self.options, self.parts.new_id(), self._snapshots)
+            tenure = Tenure(self.parts, self.options, self.parts.new_id(), self._snapshots, self.counted)
             await tenure.begin()
             self.tenure = tenure
+            self.counted.leases += 1
             self.ready.set()
             try:
                 await self._serve(tenure)
@@ -123,6 +126,7 @@ class Worker:
             finally:
                 self.ready.clear()
                 outage = tenure.outage
+                self.counted.leases_lost += tenure.lost
                 tenure.drop()
             if tenure.lost and outage:
                 await self._give_back(tenure)
@@ -206,11 +210,14 @@ class Worker:
             await self._unsure()
             return 0
         if runs:
+            self.counted.claims += 1
+            self.counted.runs_claimed += len(runs)
             await self._take(tenure, runs)
         return len(runs)
 
     async def _unsure(self) -> None:
         """A claim may have happened, or may still happen: for a while to come, look for what it took."""
+        self.counted.away += 1
         self._unsure_until = self.parts.clock.monotonic() + self.options.lease
         await asyncio.sleep(_AWAY_PAUSE)
 
@@ -225,6 +232,7 @@ class Worker:
             await self._unsure()
             return
         if runs:
+            self.counted.runs_adopted += len(runs)
             _LOG.info("adopted the runs of a claim whose answer got lost", extra={"runs": len(runs)})
             await self._take(tenure, runs)
 
@@ -266,6 +274,8 @@ class Worker:
                 if tenure.lease_unbroken_for(options.lease):
                     reaped = await queue.reap(options.lease, options.takeover_budget)
                     if reaped.workers:
+                        self.counted.takeovers += len(reaped.workers)
+                        self.counted.runs_taken_over += len(reaped.requeued)
                         _LOG.warning(
                             "took over from lost workers",
                             extra={"workers": len(reaped.workers), "runs": len(reaped.requeued)},

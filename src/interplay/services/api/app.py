@@ -57,17 +57,18 @@ def make_app(
     loopback_only: bool = True,
     counted: Callable[[], list[str]] = list,
     ailing: Mapping[str, str] | None = None,
+    away: Mapping[str, str] | None = None,
 ) -> Guard:
     """What a server serves. `counted`: more lines for /metrics, of what runs beside the API. `ailing`: the parts of
-    this process that do not work right now, each with why."""
+    this process that do not work right now, each with why; `away`: those that it can do without for a while."""
     api = make_api(platform)
     guard = Guard(api, platform.tenancy.admit.authenticate, loopback_only)
-    _readiness(api, platform, ailing if ailing is not None else {})
+    _readiness(api, platform, ailing if ailing is not None else {}, away if away is not None else {})
     _metrics(api, platform, guard, counted)
     return guard
 
 
-def _readiness(app: FastAPI, platform: Platform, ailing: Mapping[str, str]) -> None:
+def _readiness(app: FastAPI, platform: Platform, ailing: Mapping[str, str], away: Mapping[str, str]) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
         return {"status": "live"}
@@ -77,11 +78,10 @@ def _readiness(app: FastAPI, platform: Platform, ailing: Mapping[str, str]) -> N
         reasons: dict[str, Any] = dict(ailing)
         try:
             await platform.database.ping()
-        except InterplayError as away:
-            reasons["database"] = str(away)
-        return JSONResponse(
-            {"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
-        )
+        except InterplayError as gone:
+            reasons["database"] = str(gone)
+        status = "not ready" if reasons else "degraded" if away else "ready"
+        return JSONResponse({"status": status, "reasons": {**away, **reasons}}, 503 if reasons else 200)
 
 
 def _metrics(app: FastAPI, platform: Platform, guard: Guard, counted: Callable[[], list[str]]) -> None:
