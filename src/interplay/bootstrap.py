@@ -190,7 +190,7 @@ class Platform:
         )
 
     def recorder(self) -> Recorder:
-        return make_recorder(self.broker, self.log_store, self.tenancy.usage, [])
+        return make_recorder(self.broker, self.log_store, self.tenancy.usage, [], self.settings.kafka_namespace)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from interplay.adapters.kafka.event_log import event_of
 from interplay.bootstrap_kafka import Broker
-from interplay.contracts.events.v1 import RUNS
+from interplay.core.topics_of_ours import RUNS, named
 from interplay.ports.log_store import LogStore
 from interplay.ports.usage_store import UsageStore
 from interplay.use_cases.publish_usage import PublishUsage
@@ -63,13 +63,16 @@ class Recorder:
         return lines if self.usage is None else [*lines, f"interplay_usage_published_total {self.usage.published}"]
 
 
-def make_recorder(broker: Broker, store: LogStore, usage: UsageStore, takers: Sequence[Taker]) -> Recorder:
+def make_recorder(
+    broker: Broker, store: LogStore, usage: UsageStore, takers: Sequence[Taker], namespace: str
+) -> Recorder:
+    """`namespace`: of the topic and of the group that reads it."""
     record = RecordEvents(takers)
     if broker.events is None or broker.usage is None or broker.readers is None:
         return Recorder(record, SweepLog(store, record, patient=False), None, None)
     return Recorder(
         record,
         SweepLog(store, broker.events, patient=True),
-        RecordTopic(broker.readers, RUNS, event_of, record),
+        RecordTopic(broker.readers, named(RUNS, namespace), event_of, record, f"{namespace}-recorder"),
         PublishUsage(usage, broker.usage),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +20,9 @@ from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.topic_writer import NoTopicWriter
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.event_bus import PostgresEventBus
-from interplay.core.errors import SetupError
+from interplay.core.errors import InterplayError, SetupError
 from interplay.core.runs.topics import Subscriptions
+from interplay.core.topics_of_ours import HINTS, RUNS, USAGE, named
 from interplay.ports.event_bus import EventBus
 from interplay.ports.event_log import EventLog
 from interplay.ports.topic_reader import TopicReader
@@ -27,6 +30,9 @@ from interplay.ports.topic_writer import TopicWriter
 from interplay.ports.usage_log import UsageLog
 from interplay.settings import Settings
 from interplay.use_cases.make_topics import MakeTopics
+
+_LOG = logging.getLogger("interplay.kafka")
+_MAKE_EVERY = 10.0  # seconds between two tries to make topics
 
 
 @dataclass(slots=True)
@@ -62,7 +68,9 @@ def make_broker(settings: Settings) -> Broker:
     if settings.kafka_events:
         # one of its own: what a flow writes must not end what is published, and the other way round
         broker.publisher = KafkaProducer(connection, gapless=True)
-        broker.events, broker.usage = KafkaEventLog(broker.publisher), KafkaUsageLog(broker.publisher)
+        names = settings.kafka_namespace
+        broker.events = KafkaEventLog(broker.publisher, named(RUNS, names))
+        broker.usage = KafkaUsageLog(broker.publisher, named(USAGE, names))
     return broker
 
 
@@ -90,14 +98,33 @@ def make_bus(settings: Settings, database: Database, connection: KafkaConnection
     ledger = PostgresEventBus(database, subscriptions)
     if connection is None or not settings.kafka_hints:
         return Buses(ledger, (ledger,))
-    topic = KafkaEventBus(connection, subscriptions, ledger)
+    topic = KafkaEventBus(connection, subscriptions, ledger, named(HINTS, settings.kafka_namespace))
     return Buses(topic, (ledger, topic))
 
 
 def topics_of_ours(settings: Settings) -> MakeTopics | None:
     """None: there is no broker. Raises SetupError."""
     connection = kafka_connection(settings)
-    return MakeTopics(KafkaTopicAdmin(connection), settings.kafka_replication) if connection is not None else None
+    if connection is None:
+        return None
+    return MakeTopics(KafkaTopicAdmin(connection), settings.kafka_replication, settings.kafka_namespace)
+
+
+async def make_topics(settings: Settings) -> None:
+    """Makes what is missing of Interplay's own topics, and says so in the log; waits for the broker where that is
+    away. Raises SetupError."""
+    topics = topics_of_ours(settings)
+    while topics is not None:
+        try:
+            found = await topics.make()
+        except InterplayError as away:
+            _LOG.warning("Interplay's own topics are not made yet: %s", away)
+            await asyncio.sleep(_MAKE_EVERY)
+        else:
+            for one in found:
+                if one.state in ("made", "different"):
+                    _LOG.info("topic %s: %s, %s", one.name, one.state, one.found)
+            return
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection | None:

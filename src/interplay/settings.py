@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from interplay.core.errors import SetupError
-from interplay.core.topics_of_ours import REPLICATION
+from interplay.core.topics_of_ours import NAMESPACE, REPLICATION
 
 _SECRET_PREFIX = "INTERPLAY_SECRET_"
 
@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     )
     kafka_hints: bool = Field(
         True, description="Whether processes wake one another through the broker; else through the database."
+    )
+    kafka_namespace: str = Field(
+        NAMESPACE,
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$",
+        description="How the names of Interplay's own topics and groups begin: another one for each installation that "
+        "shares a Kafka.",
     )
     kafka_session_seconds: float = Field(
         30.0, ge=6, le=1800, description="After so long unheard, others take the partitions that a process reads."

@@ -27,7 +27,7 @@ class OurTopic:
 
 HINTS: Final = OurTopic(
     "interplay.hints.v1",
-    "pool of workers",
+    "none",
     4,
     HOUR,
     "Wakes workers when there is something to do. Lost, doubled, late or shuffled ones change nothing but time.",
@@ -47,14 +47,8 @@ USAGE: Final = OurTopic(
     30 * DAY,
     "What each call of a model used and cost. At least once: the id of the record tells doubles.",
 )
-AUDIT: Final = OurTopic(
-    "interplay.audit.v1",
-    "project",
-    3,
-    365 * DAY,
-    "Who changed what: keys, models, flows, decisions. At least once: the id of the entry tells doubles.",
-)
-TOPICS: Final = (HINTS, RUNS, USAGE, AUDIT)
+TOPICS: Final = (HINTS, RUNS, USAGE)
+NAMESPACE: Final = "interplay"  # of the names, unless an installation has another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +61,18 @@ class TopicShape:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def shape_of(topic: OurTopic, brokers: int, replication: int = REPLICATION) -> TopicShape:
+def named(topic: OurTopic, namespace: str) -> str:
+    """Its name in an installation that shares a broker with others."""
+    return namespace + topic.name.removeprefix(NAMESPACE)
+
+
+def shape_of(topic: OurTopic, brokers: int, replication: int = REPLICATION, namespace: str = NAMESPACE) -> TopicShape:
     """How it should be made: with as many copies as wanted, or as there are brokers."""
     copies = max(1, min(replication, brokers))
     settings = {"cleanup.policy": topic.cleanup, "retention.ms": str(topic.retention * 1000)}
     if copies > _LEAST_IN_STEP:
         settings["min.insync.replicas"] = str(_LEAST_IN_STEP)
-    return TopicShape(topic.name, topic.partitions, copies, settings)
+    return TopicShape(named(topic, namespace), topic.partitions, copies, settings)
 
 
 def differences(wanted: TopicShape, found: TopicShape) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interplay.core.topics_of_ours import TOPICS, TopicShape, differences, shape_of
+from interplay.core.topics_of_ours import NAMESPACE, TOPICS, TopicShape, differences, shape_of
 from interplay.ports.topic_admin import TopicAdmin
 
 
@@ -21,8 +21,9 @@ class TopicState:
 class MakeTopics:
     """`replication`: copies of each topic, at most one for each broker."""
 
-    def __init__(self, admin: TopicAdmin, replication: int) -> None:
+    def __init__(self, admin: TopicAdmin, replication: int, namespace: str = NAMESPACE) -> None:
         self._admin = admin
+        self._namespace = namespace
         self._replication = replication
 
     async def look(self) -> list[TopicState]:
@@ -45,7 +46,7 @@ class MakeTopics:
 
     async def _wanted(self) -> Sequence[TopicShape]:
         brokers = await self._admin.brokers()
-        return [shape_of(topic, brokers, self._replication) for topic in TOPICS]
+        return [shape_of(topic, brokers, self._replication, self._namespace) for topic in TOPICS]
 
 
 def _state(wanted: TopicShape, found: TopicShape | None) -> TopicState:

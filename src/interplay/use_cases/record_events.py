@@ -30,7 +30,6 @@ _LAG_EVERY: Final = 15.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _TELL_EVERY: Final = 60.0  # seconds between two log lines about the same
 BUCKETS: Final = (0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0)
-GROUP: Final = "interplay-recorder"
 
 
 class Taker(Protocol):
@@ -103,7 +102,7 @@ class RecordTopic:
         topic: str,
         decode: Callable[[bytes | None], LoggedEvent | None],
         record: RecordEvents,
-        group: str = GROUP,
+        group: str,
     ) -> None:
         self._readers, self._topic, self._decode, self._record, self._group = readers, topic, decode, record, group
         self._stopping = asyncio.Event()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from interplay.core.topics_of_ours import AUDIT, HINTS, RUNS, TOPICS, USAGE
+from interplay.core.topics_of_ours import HINTS, RUNS, TOPICS, USAGE
 from tests.kafka_server import fresh_topic
 from tools.kafka import KafkaBroker, free_port
 
@@ -48,24 +48,24 @@ class TestMigrate:
     async def test_what_is_missing_is_made_and_what_is_there_stays(
         self, broker: KafkaBroker, database_url: str, tmp_path: Path
     ) -> None:
-        fresh_topic(broker, 2, AUDIT.name)
+        fresh_topic(broker, 2, USAGE.name)
         code, told, _ = await migrate(tmp_path, database_url, broker.bootstrap, "--check")
         assert code == 1
-        expected = {HINTS.name: "missing", RUNS.name: "missing", USAGE.name: "missing", AUDIT.name: "different"}
+        expected = {HINTS.name: "missing", RUNS.name: "missing", USAGE.name: "different"}
         assert states(told) == expected
-        assert "2 partitions instead of 3" in told["topics"][3]["found"]
+        assert "2 partitions instead of 6" in told["topics"][2]["found"]
 
         code, told, _ = await migrate(tmp_path, database_url, broker.bootstrap)
         assert code == 0
-        assert states(told) == {HINTS.name: "made", RUNS.name: "made", USAGE.name: "made", AUDIT.name: "different"}
+        assert states(told) == {HINTS.name: "made", RUNS.name: "made", USAGE.name: "different"}
         there = AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=10).topics
         assert {one.name: len(there[one.name].partitions) for one in TOPICS} == {
-            HINTS.name: HINTS.partitions, RUNS.name: RUNS.partitions, USAGE.name: USAGE.partitions, AUDIT.name: 2,
+            HINTS.name: HINTS.partitions, RUNS.name: RUNS.partitions, USAGE.name: 2,
         }  # fmt: skip
 
         code, told, _ = await migrate(tmp_path, database_url, broker.bootstrap, "--check")
         assert code == 0
-        assert states(told) == {HINTS.name: "there", RUNS.name: "there", USAGE.name: "there", AUDIT.name: "different"}
+        assert states(told) == {HINTS.name: "there", RUNS.name: "there", USAGE.name: "different"}
 
     async def test_a_broker_that_is_away_is_told_in_words_and_the_schema_is_done(
         self, database_url: str, tmp_path: Path

@@ -19,7 +19,7 @@ import msgspec
 
 from interplay.adapters.kafka.connection import KafkaConnection, made
 from interplay.adapters.kafka.library import library
-from interplay.contracts.events.v1 import HINTS, Hint
+from interplay.contracts.events.v1 import Hint
 from interplay.core.errors import InterplayError
 from interplay.core.runs.topics import Subscriptions
 from interplay.ports.event_bus import EventBus, Message
@@ -42,7 +42,7 @@ class KafkaEventBus:
     `subscriptions`, into which the topic's are delivered."""
 
     def __init__(
-        self, connection: KafkaConnection, subscriptions: Subscriptions, otherwise: EventBus, topic: str = HINTS
+        self, connection: KafkaConnection, subscriptions: Subscriptions, otherwise: EventBus, topic: str
     ) -> None:
         self._connection = connection
         self._subscriptions = subscriptions

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from interplay.adapters.kafka.producer import KafkaProducer
-from interplay.contracts.events.v1 import CONTENT_TYPE, RUN_TYPE, RUNS, RunData, RunEvent, decode_run, encode, moment
+from interplay.contracts.events.v1 import CONTENT_TYPE, RUN_TYPE, RunData, RunEvent, decode_run, encode, moment
 from interplay.core.errors import InterplayError, InvalidInput, NotFound, Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.runs.events import EventKind
@@ -24,7 +24,7 @@ _KINDS: Final = {RUN_TYPE + kind.wire_name: kind for kind in EventKind}
 class KafkaEventLog:
     """`producer`: one that leaves no gap, or events of a run may come out of their order."""
 
-    def __init__(self, producer: KafkaProducer, topic: str = RUNS) -> None:
+    def __init__(self, producer: KafkaProducer, topic: str) -> None:
         self._producer = producer
         self._topic = topic
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from interplay.adapters.kafka.event_log import HEADERS, send_all
 from interplay.adapters.kafka.producer import KafkaProducer
-from interplay.contracts.events.v1 import USAGE, USAGE_TYPE, UsageData, UsageEvent, encode, moment
+from interplay.contracts.events.v1 import USAGE_TYPE, UsageData, UsageEvent, encode, moment
 from interplay.core.models.usage_record import UsageRecord
 from interplay.ports.topic_writer import TopicRecord
 
 
 class KafkaUsageLog:
-    def __init__(self, producer: KafkaProducer, topic: str = USAGE) -> None:
+    def __init__(self, producer: KafkaProducer, topic: str) -> None:
         self._producer = producer
         self._topic = topic
 

@@ -14,9 +14,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-RUNS: Final = "interplay.runs.v1"
-USAGE: Final = "interplay.usage.v1"
-HINTS: Final = "interplay.hints.v1"
 CONTENT_TYPE: Final = b"application/cloudevents+json; charset=utf-8"
 RUN_TYPE: Final = "interplay.v1."  # before the name of an event
 USAGE_TYPE: Final = "interplay.v1.usage.recorded"

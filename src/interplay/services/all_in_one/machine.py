@@ -17,6 +17,7 @@ from typing import Final
 from interplay.bootstrap import PROJECT, Platform, database_of, open_platform
 from interplay.bootstrap_events import Recorder
 from interplay.bootstrap_gateway import open_gateway
+from interplay.bootstrap_kafka import make_topics
 from interplay.collector import spare_what_started
 from interplay.core.errors import SetupError, Unavailable
 from interplay.operations import Look, Standing
@@ -103,6 +104,7 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     ]
     beside = [asyncio.create_task(standing.lag.run())]
     if reach is not None:
+        beside.append(asyncio.create_task(make_topics(settings)))
         beside.append(asyncio.create_task(Look(standing.waits, "broker", reach.look).run()))
     if fires and machine.triggers is not None:
         tasks.append(asyncio.create_task(watch.keep("triggers", machine.triggers.run, machine.triggers.ready.wait)))
