@@ -47,6 +47,7 @@ from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
 from interplay.bootstrap_kafka import Broker, make_broker
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
+from interplay.bootstrap_webhooks import Webhooks, make_webhooks
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
 from interplay.core.ids import uuid7
@@ -60,12 +61,14 @@ from interplay.use_cases.account_call import AccountCall
 from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.call_model import CallExtras, CallModel
 from interplay.use_cases.call_tool import CallTool
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks, DeliveryOptions
 from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
 from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.queue_deliveries import QueueDeliveries
 from interplay.use_cases.read_history import ReadHistory
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
@@ -133,6 +136,7 @@ class Platform:
     tenancy: Tenancy
     broker: Broker
     trigger_store: PostgresTriggerStore
+    webhooks: Webhooks
 
     def worker(self) -> Worker:
         settings = self.settings
@@ -176,6 +180,14 @@ class Platform:
         return RunTriggers(
             TriggerParts(self.trigger_store, self.broker.readers, self.broker.writer, submit, self.runs, self.bus)
         )
+
+    def queue_deliveries(self) -> QueueDeliveries:
+        """What takes events of the log for webhooks."""
+        return QueueDeliveries(self.webhooks.store, self.runs, self.bus)
+
+    def deliver_webhooks(self) -> DeliverWebhooks:
+        options = DeliveryOptions(retention_days=self.settings.retention_days)
+        return DeliverWebhooks(self.webhooks.store, self.webhooks.sender, self.bus, options)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -228,6 +240,7 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
         await platform.calls.close()
         await platform.providers.close()
         await platform.http.close()
+        await platform.webhooks.close()
         await platform.broker.close()
         await platform.model_server.stop()
         await platform.queue.close()
@@ -305,6 +318,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         tenancy=tenancy,
         broker=make_broker(settings),
         trigger_store=PostgresTriggerStore(database),
+        webhooks=make_webhooks(settings, database, clock, failpoints),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from interplay.cli.files import read_document
+from interplay.cli.moments import moment_of
 from interplay.cli.output import ago, console, print_json, print_table
 from interplay.cli.runs_commands import as_json
 from interplay.cli.target import all_of, with_client
@@ -131,14 +131,6 @@ def resume_trigger(name: str, as_json: bool) -> None:
 @as_json
 def replay_trigger(name: str, since: str | None, offset: int | None, as_json: bool) -> None:
     """Read the topic anew, from its beginning or from where you say, and start runs anew."""
-    time = None
-    if since is not None:
-        try:
-            moment = datetime.datetime.fromisoformat(since)
-        except ValueError:
-            raise click.UsageError(f"{since!r} is no time, such as 2026-01-31T12:00:00Z.") from None
-        if moment.tzinfo is None:
-            raise click.UsageError(f"{since!r} has no zone; add Z for UTC, or +02:00.")
-        time = moment.timestamp()
+    time = moment_of(since)
     found = with_client(lambda client: client.triggers.replay(name, time=time, offset=offset))
     print_json(found) if as_json else console().print(f"{name}: reads anew, as group {found['group']}")

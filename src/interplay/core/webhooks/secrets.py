@@ -8,9 +8,10 @@ What is kept is the turn, and a mark that tells which master key it was: under a
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +20,6 @@ import msgspec
 from interplay.core.errors import Unavailable
 
 PREFIX: Final = "whsec_"
-LEAST: Final = 32  # characters of a master key
 _SECRET: Final = b"interplay.webhooks.secret.v1\0"
 _MARK: Final = b"interplay.webhooks.mark.v1"
 
@@ -35,10 +35,14 @@ class SigningSecret(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MasterKeys:
-    """`keys`: the first makes what is new; the others are still known."""
+    """`load` gives them when they are needed first: the first makes what is new; the others are still known."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = {_mark(key): key for key in keys}
+    def __init__(self, load: Callable[[], Sequence[bytes]]) -> None:
+        self._load = load
+
+    @functools.cached_property
+    def _keys(self) -> dict[str, bytes]:
+        return {_mark(key): key for key in self._load()}
 
     def fresh(self) -> SigningSecret:
         return SigningSecret(1, next(iter(self._keys)))
@@ -55,8 +59,8 @@ class MasterKeys:
     def valid(self, owner: UUID, kept: SigningSecret, now: float) -> tuple[str, ...]:
         """All that are valid now, the newest first. Raises Unavailable under another master key."""
         found = [self._text(owner, kept.turn, kept.mark)]
-        if kept.former_mark is not None and kept.former_until is not None and now < kept.former_until:
-            found.append(self._text(owner, kept.turn - 1, kept.former_mark))
+        if kept.former_mark in self._keys and kept.former_until is not None and now < kept.former_until:
+            found.append(self._text(owner, kept.turn - 1, str(kept.former_mark)))
         return tuple(found)
 
     def _text(self, owner: UUID, turn: int, mark: str) -> str:

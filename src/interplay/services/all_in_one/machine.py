@@ -25,6 +25,8 @@ from interplay.services.gateway.app import Gateway
 from interplay.services.gateway.metrics import lines
 from interplay.services.gateway.protocol import protocol_of
 from interplay.settings import Settings
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks
+from interplay.use_cases.deliver_webhooks import metric_lines as delivery_lines
 from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 from interplay.use_cases.forward_parts import ForwardParts
 from interplay.use_cases.register_models import RegisterModels
@@ -50,6 +52,7 @@ class Machine:
     gateway: ForwardParts
     scheduler: Scheduler
     triggers: RunTriggers | None
+    deliveries: DeliverWebhooks
     fresh: bool = False
 
 
@@ -72,7 +75,8 @@ async def run_machine(settings: Settings, *, announce: bool = True, fires: bool 
             await ensure_first_key(platform, "this machine" if settings.key is None else "INTERPLAY_KEY", token)
             host, port = listener.getsockname()[:2]
             async with open_gateway(platform) as gateway:
-                parts = (platform.worker(), gateway, platform.scheduler(), platform.triggers())
+                timed = (platform.scheduler(), platform.triggers(), platform.deliver_webhooks())
+                parts = (platform.worker(), gateway, *timed)
                 machine = Machine(f"http://{host}:{port}", token, platform, *parts, fresh)
                 async with (
                     _running(machine, listener, settings, fires),
@@ -99,6 +103,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     if fires and machine.triggers is not None:
         tasks.append(asyncio.create_task(watch.keep("triggers", machine.triggers.run, machine.triggers.ready.wait)))
     if fires:
+        deliveries = machine.deliveries
+        tasks.append(asyncio.create_task(watch.keep("deliveries", deliveries.run, deliveries.ready.wait)))
         tasks.append(asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)))
     if settings.workers:
         worker = machine.worker
@@ -111,6 +117,7 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     finally:
         machine.worker.stop()
         scheduler.stop()
+        machine.deliveries.stop()
         if machine.triggers is not None:
             machine.triggers.stop()
         server.should_exit = True
@@ -119,7 +126,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
 
 
 def _counted(machine: Machine) -> list[str]:
-    return [*lines(machine.gateway), *metric_lines(machine.scheduler.counted)]
+    timed = [*metric_lines(machine.scheduler.counted), *delivery_lines(machine.deliveries.counted)]
+    return [*lines(machine.gateway), *timed]
 
 
 async def _started(server: WebServer, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:

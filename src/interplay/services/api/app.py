@@ -25,6 +25,7 @@ from interplay.services.api.runs import runs
 from interplay.services.api.schedules import schedules
 from interplay.services.api.triggers import triggers
 from interplay.services.api.usage import usage
+from interplay.services.api.webhooks import webhooks
 
 VERSION = "0.1.0"
 
@@ -40,7 +41,7 @@ def make_api(platform: Platform | None) -> FastAPI:
         swagger_ui_oauth2_redirect_url="/docs/oauth2-redirect",
         generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
     )
-    groups = (flows, runs, others, schedules, triggers, keys, projects, usage, routing)
+    groups = (flows, runs, others, schedules, triggers, webhooks, keys, projects, usage, routing)
     for group in groups:
         app.include_router(group.router)
     problems.install(app)

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks
+from interplay.use_cases.deliver_webhooks import metric_lines as delivery_lines
 from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 
 _LONGEST: Final = 30.0  # seconds without a look at the ledger
@@ -19,9 +21,10 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 @dataclass(slots=True)
 class Standing:
-    """`scheduler`: None until the database was reached."""
+    """`scheduler` and `deliveries`: None until the database was reached."""
 
     scheduler: Scheduler | None = None
+    deliveries: DeliverWebhooks | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reasons(self) -> dict[str, str]:
@@ -57,6 +60,7 @@ class Operations:
         elif path == "/metrics":
             scheduler = self._standing.scheduler
             lines = metric_lines(scheduler.counted) if scheduler is not None else []
+            lines += delivery_lines(self._standing.deliveries.counted) if self._standing.deliveries is not None else []
             up = int("database" not in self._standing.reasons())
             await _answer(send, 200, _TEXT, "\n".join([*lines, f"interplay_database_up {up}", ""]).encode())
         else:

@@ -22,8 +22,8 @@ _LOG = logging.getLogger("interplay.scheduler")
 
 
 async def serve(settings: Settings) -> None:
-    """Fires schedules until SIGTERM or SIGINT. It answers from the beginning on, and waits for the database as long
-    as that takes."""
+    """Fires schedules, works on triggers and delivers webhooks until SIGTERM or SIGINT. It answers from the beginning
+    on, and waits for the database as long as that takes."""
     standing = Standing()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,11 +73,14 @@ async def _work(settings: Settings, standing: Standing) -> None:
         scheduler = standing.scheduler = platform.scheduler()
         announced = asyncio.create_task(_announced(scheduler))
         triggers = platform.triggers()
+        deliveries = standing.deliveries = platform.deliver_webhooks()
         try:
             async with asyncio.TaskGroup() as parts:
+                parts.create_task(deliveries.run())
                 if triggers is not None:
                     parts.create_task(triggers.run())
                 await scheduler.run()
+                deliveries.stop()
                 if triggers is not None:
                     triggers.stop()
         except Exception:

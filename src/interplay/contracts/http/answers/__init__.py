@@ -141,6 +141,16 @@ from interplay.contracts.http.answers.usage import (
     UsageRecordPage,
     UsageSum,
 )
+from interplay.contracts.http.answers.webhooks import (
+    DeliveriesReplayed,
+    Delivery,
+    DeliveryPage,
+    Webhook,
+    WebhookPage,
+    WebhookPut,
+    WebhookRotated,
+    WebhookTrial,
+)
 
 __all__ = [
     "Approval",
@@ -165,6 +175,9 @@ __all__ = [
     "ConnectionPage",
     "ConnectionPut",
     "Decided",
+    "DeliveriesReplayed",
+    "Delivery",
+    "DeliveryPage",
     "Deployment",
     "DeploymentView",
     "Event",
@@ -248,5 +261,10 @@ __all__ = [
     "UsageRecord",
     "UsageRecordPage",
     "UsageSum",
+    "Webhook",
+    "WebhookPage",
+    "WebhookPut",
+    "WebhookRotated",
+    "WebhookTrial",
     "Worker",
 ]
