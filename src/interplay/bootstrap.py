@@ -70,6 +70,7 @@ from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.queue_deliveries import QueueDeliveries
 from interplay.use_cases.read_history import ReadHistory
+from interplay.use_cases.receive_hook import HookParts, ReceiveHook
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
@@ -188,6 +189,20 @@ class Platform:
     def deliver_webhooks(self) -> DeliverWebhooks:
         options = DeliveryOptions(retention_days=self.settings.retention_days)
         return DeliverWebhooks(self.webhooks.store, self.webhooks.sender, self.bus, options)
+
+    def receive_hook(self) -> ReceiveHook:
+        """What starts runs of the calls of others."""
+        submit = SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id)
+        parts = HookParts(
+            self.trigger_store,
+            submit,
+            self.runs,
+            self.secrets,
+            self.webhooks.keys,
+            self.clock,
+            lambda: self.tenancy.snapshots.current.projects,
+        )
+        return ReceiveHook(parts)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)

@@ -28,7 +28,7 @@ _COMMANDS = {
     "flows": ("flows", "List and look at flows."),
     "runs": ("runs", "Look at runs and steer them."),
     "schedules": ("schedules", "When flows run by themselves."),
-    "triggers": ("triggers", "Messages of topics that start runs."),
+    "triggers": ("triggers", "Messages of topics, and calls, that start runs."),
     "webhooks": ("webhooks", "Events of runs, sent to other systems."),
     "approvals": ("runs", "List what waits for a person, and decide."),
     "signal": ("runs", "Send a signal to a run."),

@@ -17,6 +17,7 @@ from interplay.services.api.context import make_context
 from interplay.services.api.description import describe
 from interplay.services.api.flows import flows
 from interplay.services.api.guard import Guard
+from interplay.services.api.hooks import install_hooks
 from interplay.services.api.keys import keys
 from interplay.services.api.others import others
 from interplay.services.api.projects import projects
@@ -62,6 +63,7 @@ def make_app(
     """What a server serves. `counted`: more lines for /metrics, of what runs beside the API. `ailing`: the parts of
     this process that do not work right now, each with why."""
     api = make_api(platform)
+    install_hooks(api, platform.receive_hook())
     guard = Guard(api, platform.tenancy.admit.authenticate, loopback_only)
     _readiness(api, platform, ailing if ailing is not None else {})
     _metrics(api, platform, guard, counted)

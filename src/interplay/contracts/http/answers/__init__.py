@@ -124,9 +124,11 @@ from interplay.contracts.http.answers.system import (
 from interplay.contracts.http.answers.triggers import (
     PartitionLag,
     Trigger,
+    TriggerHook,
     TriggerLag,
     TriggerPage,
     TriggerPut,
+    TriggerRotated,
     TriggerTally,
 )
 from interplay.contracts.http.answers.usage import (
@@ -251,9 +253,11 @@ __all__ = [
     "System",
     "Tokens",
     "Trigger",
+    "TriggerHook",
     "TriggerLag",
     "TriggerPage",
     "TriggerPut",
+    "TriggerRotated",
     "TriggerTally",
     "Usage",
     "UsageGroup",
