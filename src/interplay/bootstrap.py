@@ -48,6 +48,7 @@ from interplay.adapters.python_tools.tools import PythonTools
 from interplay.bootstrap_events import Recorder, make_recorder
 from interplay.bootstrap_kafka import Broker, Buses, make_broker, make_bus
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
+from interplay.bootstrap_webhooks import Webhooks, make_webhooks
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
 from interplay.core.ids import uuid7
@@ -61,6 +62,7 @@ from interplay.use_cases.account_call import AccountCall
 from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.call_model import CallExtras, CallModel
 from interplay.use_cases.call_tool import CallTool
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks, DeliveryOptions
 from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
@@ -68,7 +70,9 @@ from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.publish_events import PublishEvents
+from interplay.use_cases.queue_deliveries import QueueDeliveries
 from interplay.use_cases.read_history import ReadHistory
+from interplay.use_cases.receive_hook import HookParts, ReceiveHook
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
@@ -144,6 +148,7 @@ class Platform:
     broker: Broker
     trigger_store: PostgresTriggerStore
     log_store: PostgresLogStore
+    webhooks: Webhooks
 
     def worker(self) -> Worker:
         settings = self.settings
@@ -190,7 +195,30 @@ class Platform:
         )
 
     def recorder(self) -> Recorder:
-        return make_recorder(self.broker, self.log_store, self.tenancy.usage, [], self.settings.kafka_namespace)
+        takers, namespace = [self.queue_deliveries()], self.settings.kafka_namespace
+        return make_recorder(self.broker, self.log_store, self.tenancy.usage, takers, namespace)
+
+    def queue_deliveries(self) -> QueueDeliveries:
+        """What takes events of the log for webhooks."""
+        return QueueDeliveries(self.webhooks.store, self.runs, self.bus)
+
+    def deliver_webhooks(self) -> DeliverWebhooks:
+        options = DeliveryOptions(retention_days=self.settings.retention_days)
+        return DeliverWebhooks(self.webhooks.store, self.webhooks.sender, self.bus, options)
+
+    def receive_hook(self) -> ReceiveHook:
+        """What starts runs of the calls of others."""
+        submit = SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id)
+        parts = HookParts(
+            self.trigger_store,
+            submit,
+            self.runs,
+            self.secrets,
+            self.webhooks.keys,
+            self.clock,
+            lambda: self.tenancy.snapshots.current.projects,
+        )
+        return ReceiveHook(parts)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -244,6 +272,7 @@ async def open_platform(
         await platform.calls.close()
         await platform.providers.close()
         await platform.http.close()
+        await platform.webhooks.close()
         await platform.broker.close()
         await platform.model_server.stop()
         await platform.queue.close()
@@ -326,6 +355,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         broker=broker,
         trigger_store=PostgresTriggerStore(database),
         log_store=PostgresLogStore(database),
+        webhooks=make_webhooks(settings, database, clock, failpoints),
     )
 
 

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         description="A folder with a file for each secret, named as it, such as Docker and Kubernetes mount; "
         "looked into before the variables.",
     )
+    master_key: SecretStr | None = Field(
+        None,
+        description="What the secrets of webhooks are derived from: a long random text, the same for all processes of "
+        "an installation; an earlier one may stand behind it, after a comma. Without it a file of the home.",
+    )
     gateway_face: Literal["protocol", "asgi"] = Field(
         "protocol",
         description="How the gateway talks HTTP: by callbacks of its own, or as plain ASGI, half as fast.",

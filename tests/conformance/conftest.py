@@ -32,6 +32,7 @@ from interplay.adapters.memory.schedule_store import MemoryScheduleStore
 from interplay.adapters.memory.slots import MemorySlots
 from interplay.adapters.memory.trigger_store import MemoryTriggerStore
 from interplay.adapters.memory.usage_store import MemoryUsageStore
+from interplay.adapters.memory.webhook_store import MemoryWebhookStore
 from interplay.adapters.postgres.allowance_store import PostgresAllowanceStore
 from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
@@ -52,6 +53,7 @@ from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.postgres.usage_store import PostgresUsageStore
+from interplay.adapters.postgres.webhook_store import PostgresWebhookStore
 from interplay.core.ids import uuid7
 from interplay.core.runs.events import EventKind, StepSucceeded, encode_body, encode_value
 from interplay.ports.run_queue import ClaimedRun, CommitBatch, JournalRow, RunChange
@@ -87,6 +89,7 @@ class Stores:
     schedules: Any
     triggers: Any
     log: Any
+    webhooks: Any
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -131,6 +134,7 @@ async def stores(
         PostgresScheduleStore(database, runs),
         PostgresTriggerStore(database),
         PostgresLogStore(database),
+        PostgresWebhookStore(database),
     )
     yield stores
     await stores.queue.close()
@@ -162,6 +166,7 @@ def in_memory() -> Stores:
         MemoryScheduleStore(ledger, runs),
         MemoryTriggerStore(),
         MemoryLogStore(ledger),
+        MemoryWebhookStore(clock),
     )
 
 

@@ -24,7 +24,8 @@ insert into run(run_id, project_id, flow_name, flow_version, queue, status, prio
 select t.run_id, t.project_id, t.flow_name, t.flow_version, t.queue, 0, t.priority,
   (extract(epoch from clock_timestamp()) * 1e6)::bigint + t.n, now(), now() + make_interval(secs => t.deadline),
   (extract(epoch from now()) / 86400)::int - $16, t.input, t.batch_id, t.forked_from, t.labels::jsonb, t.seq,
-  t.key_id, $17
+  t.key_id,
+  case when $17 or exists (select 1 from webhook w where w.project_id = t.project_id) then 0 else -1 end
 from t left join k on k.run_id = t.run_id where t.key is null or k.run_id is not null
 returning run_id, shelf, extract(epoch from created_at)::float8 as created_at,
   extract(epoch from deadline_at)::float8 as deadline_at"""

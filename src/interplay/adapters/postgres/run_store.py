@@ -34,9 +34,9 @@ from interplay.ports.run_store import (
 
 class PostgresRunStore:
     def __init__(self, database: Database, failpoints: Failpoints = NO_FAILPOINTS, *, logged: bool = False) -> None:
-        """`logged`: the events of runs that it makes are published."""
+        """`logged`: the events of all runs that it makes are published; else those of projects that have a webhook."""
         self._database = database
-        self._unpublished = 0 if logged else -1
+        self._logged = logged
         self._failpoints = failpoints
 
     async def create(self, runs: Sequence[NewRun], whole: RequestKey | None = None) -> list[CreatedRun]:
@@ -60,7 +60,7 @@ class PostgresRunStore:
 
     async def _insert(self, connection: Any, runs: Sequence[NewRun], columns: list[list[Any]]) -> list[CreatedRun]:
         await self._failpoints.reach(Failpoint.CREATE_BEFORE)
-        rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY, self._unpublished)
+        rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY, self._logged)
         made = {row["run_id"]: row for row in rows}
         for run in runs:
             if run.journal and run.run_id in made:

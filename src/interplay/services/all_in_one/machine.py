@@ -28,6 +28,8 @@ from interplay.services.gateway.app import Gateway
 from interplay.services.gateway.metrics import lines
 from interplay.services.gateway.protocol import protocol_of
 from interplay.settings import Settings
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks
+from interplay.use_cases.deliver_webhooks import metric_lines as delivery_lines
 from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 from interplay.use_cases.forward_parts import ForwardParts
 from interplay.use_cases.register_models import RegisterModels
@@ -55,6 +57,7 @@ class Machine:
     scheduler: Scheduler
     triggers: RunTriggers | None
     recorder: Recorder
+    deliveries: DeliverWebhooks
     fresh: bool = False
 
 
@@ -77,7 +80,8 @@ async def run_machine(settings: Settings, *, announce: bool = True, fires: bool 
             await ensure_first_key(platform, "this machine" if settings.key is None else "INTERPLAY_KEY", token)
             host, port = listener.getsockname()[:2]
             async with open_gateway(platform) as gateway:
-                parts = (platform.worker(), gateway, platform.scheduler(), platform.triggers(), platform.recorder())
+                timed = (platform.scheduler(), platform.triggers(), platform.recorder(), platform.deliver_webhooks())
+                parts = (platform.worker(), gateway, *timed)
                 machine = Machine(f"http://{host}:{port}", token, platform, *parts, fresh)
                 async with (
                     _running(machine, listener, settings, fires),
@@ -111,6 +115,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     if fires:
         recorder = machine.recorder
         tasks.append(asyncio.create_task(watch.keep("recorder", recorder.run, recorder.ready)))
+        deliveries = machine.deliveries
+        tasks.append(asyncio.create_task(watch.keep("deliveries", deliveries.run, deliveries.ready.wait)))
         tasks.append(asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)))
     if settings.workers:
         worker = machine.worker
@@ -124,6 +130,7 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
         machine.worker.stop()
         scheduler.stop()
         machine.recorder.stop()
+        machine.deliveries.stop()
         if machine.triggers is not None:
             machine.triggers.stop()
         server.should_exit = True
@@ -134,8 +141,8 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
 
 def _counted(machine: Machine, standing: Standing) -> list[str]:
     works = worker_lines(machine.worker) if machine.platform.settings.workers else []
-    fires, records = metric_lines(machine.scheduler.counted), machine.recorder.metrics()
-    return [*lines(machine.gateway), *fires, *records, *works, *standing.lines()]
+    timed = [*metric_lines(machine.scheduler.counted), *delivery_lines(machine.deliveries.counted)]
+    return [*lines(machine.gateway), *timed, *machine.recorder.metrics(), *works, *standing.lines()]
 
 
 async def _started(server: WebServer, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:
