@@ -58,5 +58,5 @@ class Triggers:
         return self._loop.run(self._noun.replay(name, time=time, offset=offset))
 
     def lag(self, name: str) -> TriggerLag:
-        """How far it is behind its topic."""
+        """How far it is behind its topic. A broker that does not answer is told at once (NotAvailable)."""
         return self._loop.run(self._noun.lag(name))
