@@ -76,9 +76,10 @@ from interplay.use_cases.receive_hook import HookParts, ReceiveHook
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
-from interplay.use_cases.run_trigger import RunTriggers, TriggerParts
+from interplay.use_cases.run_trigger import RunTriggers
 from interplay.use_cases.shadow_call import ShadowCall
 from interplay.use_cases.submit_run import SubmitRun
+from interplay.use_cases.trigger_work import TriggerParts
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
 _LOG = logging.getLogger("interplay")

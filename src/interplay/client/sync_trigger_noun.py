@@ -65,5 +65,5 @@ class Triggers:
         return self._loop.run(self._noun.rotate(name, overlap))
 
     def lag(self, name: str) -> TriggerLag:
-        """How far it is behind its topic."""
+        """How far it is behind its topic. A broker that does not answer is told at once (NotAvailable)."""
         return self._loop.run(self._noun.lag(name))

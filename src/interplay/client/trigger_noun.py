@@ -66,8 +66,8 @@ class Triggers(Noun):
         return found
 
     async def lag(self, name: str) -> TriggerLag:
-        """How far it is behind its topic."""
-        found: TriggerLag = await self._get(f"{_path(name)}/lag")
+        """How far it is behind its topic. A broker that does not answer is told at once (NotAvailable)."""
+        found: TriggerLag = await self._transport.request("GET", f"{_path(name)}/lag", patient=False)
         return found
 
 

@@ -11,13 +11,14 @@ _RUN: Final = """run_id, project_id, flow_name, flow_version, status, queue, pri
   extract(epoch from finished_at)::float8 as finished_at, cancel_at is not null as cancel_requested,
   worker_id, batch_id, forked_from, labels, key_id"""
 
-# The keys first: of two callers with the same key one makes the run, the other finds it.
+# The keys first: of two callers with the same key one makes the run, the other finds it. In their order: two callers
+# with the same ones would wait for one another otherwise.
 CREATE: Final = """with t as materialized (select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::bytea[],
     $6::text[], $7::smallint[], $8::float8[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::text[], $14::int[], $15::uuid[])
     with ordinality t(run_id, project_id, flow_name, flow_version, input, queue, priority, deadline, key, digest, batch_id,
       forked_from, labels, seq, key_id, n)),
 k as (insert into run_key(project_id, key, run_id, digest, expires_at)
-  select project_id, key, run_id, digest, now() + interval '7 days' from t where key is not null
+  select project_id, key, run_id, digest, now() + interval '7 days' from t where key is not null order by project_id, key
   on conflict do nothing returning project_id, key, run_id)
 insert into run(run_id, project_id, flow_name, flow_version, queue, status, priority, vt, ready_at, deadline_at, shelf,
     input, batch_id, forked_from, labels, seq, key_id, pub_seq)
