@@ -18,6 +18,7 @@ from interplay.use_cases.recover_run import blob_of
 
 DUE: Final = "webhook.due"
 _AT_ONCE: Final = 8  # runs that are looked at
+_BEFORE: Final = 60.0  # seconds that clocks may differ
 _MANY: Final = 50  # deliveries that are made in one turn of the loop
 
 
@@ -37,7 +38,7 @@ class QueueDeliveries:
         wanted = [
             (event, webhooks)
             for event in events
-            if (webhooks := [one for one in listening.get(event.project_id, ()) if one.webhook.wants(event)])
+            if (webhooks := [one for one in listening.get(event.project_id, ()) if _wants(one, event)])
         ]
         if not wanted:
             return
@@ -66,6 +67,11 @@ class QueueDeliveries:
         if blob_of(output) is not None:  # kept apart, because it is large
             return Outcome(None, error, record.labels, ("output",))
         return Outcome(output, error, record.labels)
+
+
+def _wants(webhook: KeptWebhook, event: LoggedEvent) -> bool:
+    """What was long over when it was made is none of its business: a log may be read from its beginning again."""
+    return event.at >= webhook.created_at - _BEFORE and webhook.webhook.wants(event)
 
 
 def _delivery(webhook: KeptWebhook, event: LoggedEvent, body: bytes) -> NewDelivery:

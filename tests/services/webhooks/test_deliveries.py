@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -83,6 +84,17 @@ class TestWhatIsDelivered:
             await take(machine, last := told())
             await receiver.until(lambda got: got[-1].body["data"]["run"] == str(last.run_id))
         assert len(receiver.got) == 21
+
+    async def test_what_was_long_over_when_it_was_made_is_not(
+        self, machine: Machine, client: AsyncClient, receiver: Receiver, delivering: Delivering
+    ) -> None:
+        """As after a log was read from its beginning again."""
+        await client.webhooks.put("hook", f"{receiver.url}/a")
+        old, new = replace(told(), at=time.time() - 3600), told()
+        await take(machine, old, new)
+        async with delivering():
+            [got] = await receiver.until(len)
+        assert got.body["data"]["run"] == str(new.run_id)
 
     async def test_only_what_it_wants_of_its_project(
         self, machine: Machine, client: AsyncClient, receiver: Receiver, delivering: Delivering
