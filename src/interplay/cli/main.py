@@ -24,7 +24,7 @@ _COMMANDS = {
     "check": ("flows", "Show all that is wrong with flow files."),
     "fmt": ("text", "Write flow files in their canonical form."),
     "diff": ("text", "Show what changed in meaning between two flows."),
-    "apply": ("flows", "Make the server have these flows, models and schedules."),
+    "apply": ("flows", "Make the server have these flows, models, schedules and webhooks."),
     "flows": ("flows", "List and look at flows."),
     "runs": ("runs", "Look at runs and steer them."),
     "schedules": ("schedules", "When flows run by themselves."),

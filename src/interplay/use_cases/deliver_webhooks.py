@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from interplay.core.errors import InterplayError, Unavailable
+from interplay.core.errors import InterplayError, InvalidInput, Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.webhooks.secrets import MasterKeys
 from interplay.core.webhooks.signing import signed
@@ -130,6 +130,7 @@ class DeliverWebhooks:
                 for task in (hint, stopping, *self._going):
                     task.cancel()
                 await asyncio.gather(hint, stopping, *self._going, return_exceptions=True)
+                self._going.clear()
 
     async def _end(self) -> None:
         """What is not over in time, or cannot be written down, is sent again by somebody else."""
@@ -178,10 +179,13 @@ class DeliverWebhooks:
         self._done += more
         if not self._done:
             return
-        await self._store.settle(self._done)
-        for one in self._done:
-            self.counted.outcomes[one.verdict.state] += 1
-            _tell(one)
+        try:
+            await self._store.settle(self._done)
+            for one in self._done:
+                self.counted.outcomes[one.verdict.state] += 1
+                _tell(one)
+        except InvalidInput:  # nothing that comes from outside should be that strange; it must not hold up the rest
+            _LOG.exception("what came of %d deliveries cannot be kept: they are sent again", len(self._done))
         self._done.clear()
 
     async def _try(self, claim: ClaimedDelivery) -> TriedDelivery:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from interplay.core.failures import storable_text
+
 WAITS: Final = (5.0, 30.0, 120.0, 600.0, 3600.0, 18_000.0)  # seconds before the second try and each after it
 JITTER: Final = 0.2  # of each wait, so that what failed together does not come back together
 LONGEST_WISH: Final = 6 * 3600.0  # seconds of a Retry-After that is heeded
@@ -16,6 +18,7 @@ FIRST_REST, LONGEST_REST = 10.0, 300.0  # seconds
 _GONE: Final = 410
 _WISHES: Final = frozenset({429, 503})  # a Retry-After of these is about the receiver, not about this message
 _MOST_EXCERPT: Final = 200  # characters of an answer that are kept
+_MOST_REASON: Final = 500  # characters of why there was none
 State = Literal["delivered", "waits", "dead"]
 
 
@@ -57,8 +60,9 @@ def verdict(heard: Heard, attempt: int, chance: float, waits: Sequence[float] = 
 
 
 def reason(heard: Heard) -> str:
+    """In words that can be kept."""
     if heard.status is None:
-        return heard.detail
+        return storable_text(heard.detail).replace("\x00", "")[:_MOST_REASON]
     what = "a redirect, which is not followed" if 300 <= heard.status < 400 else f"{heard.status}"
     return f"The receiver answered {what}{': ' + heard.detail if heard.detail else ''}."
 
