@@ -1,4 +1,4 @@
-"""`triggers`: messages of topics that start runs."""
+"""`triggers`: messages of topics that start runs or feed models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interplay.contracts.http.answers import Trigger, TriggerLag
 
 @click.group()
 def triggers() -> None:
-    """Messages of topics that start runs."""
+    """Messages of topics that start runs or feed models."""
 
 
 @triggers.command("list")
@@ -33,12 +33,14 @@ def list_triggers(as_json: bool) -> None:
         [t["name"], t["topic"], _flow_of(t), t["tally"]["started"], t["tally"]["dead"], _state(t)]
         for t in found["items"]
     ]
-    print_table(["trigger", "topic", "flow", "started", "dead", "state"], rows)
+    print_table(["trigger", "topic", "for", "started", "dead", "state"], rows)
 
 
 def _flow_of(trigger: Trigger) -> str:
+    if trigger["model"] is not None:
+        return f"{trigger['model']} -> {trigger['output']['topic'] if trigger['output'] is not None else ''}"
     at = trigger["channel"] or (trigger["version"] or "")[:12]
-    return f"{trigger['flow']}@{at}" if at else trigger["flow"]
+    return f"{trigger['flow']}@{at}" if at else str(trigger["flow"])
 
 
 def _state(trigger: Trigger) -> str:
@@ -67,8 +69,9 @@ def show_trigger(name: str, as_json: bool) -> None:
     if trigger["problem"] is not None:
         since = ago(trigger["problem_at"]) if trigger["problem_at"] is not None else ""
         out.print(f"  problem  {trigger['problem']}  ({since})")
+    became = "started a run" if trigger["model"] is None else "were answered"
     out.print(
-        f"  messages {tally['started']} started a run, {tally['doubled']} were there already, "
+        f"  messages {tally['started']} {became}, {tally['doubled']} were there already, "
         f"{tally['passed']} passed over, {tally['dead']} dead letters"
     )
     if isinstance(lag, ApiError):
@@ -83,12 +86,12 @@ def show_trigger(name: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @as_json
 def create_trigger(name: str, file: Path, as_json: bool) -> None:
-    """Make or change the trigger NAME as FILE (YAML or JSON) says: topic, flow, filter, inputs and the rest."""
+    """Make or change the trigger NAME as FILE (YAML or JSON) says: topic, flow or model, filter, and the rest."""
     written = read_document(file)
 
     async def work(client: AsyncClient) -> Any:
         wanted = dict(written)
-        return await client.triggers.put(name, wanted.pop("topic", ""), wanted.pop("flow", ""), **wanted)
+        return await client.triggers.put(name, wanted.pop("topic", ""), **wanted)
 
     made = with_client(work)
     if as_json:

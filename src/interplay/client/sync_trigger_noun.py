@@ -15,15 +15,18 @@ from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, T
 
 
 class Triggers:
-    """Triggers: messages of topics that start runs."""
+    """Triggers: messages of topics that start runs or feed models."""
 
     def __init__(self, noun: trigger_noun.Triggers, loop: LoopThread) -> None:
         self._noun = noun
         self._loop = loop
 
-    def put(self, name: str, topic: str, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any) -> TriggerPut:
+    def put(
+        self, name: str, topic: str, flow: str | None = None, inputs: Mapping[str, Any] | None = None, **more: Any
+    ) -> TriggerPut:
         """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused.
+        (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow: task, request, output
+        (a topic, with a key and a value), together, at_once.
         """
         return self._loop.run(self._noun.put(name, topic, flow, inputs, **more))
 

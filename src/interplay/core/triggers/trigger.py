@@ -1,4 +1,4 @@
-"""A trigger: messages of a topic start runs of a flow."""
+"""A trigger: messages of a topic start runs of a flow, or are answered by a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from interplay.core.flows.topics import topic_problem
 
 Format = Literal["json", "text", "bytes"]
 MOST_BATCH: Final = 1000
+MOST_AT_ONCE: Final = 256
+_OF_FLOWS: Final = frozenset({"channel", "version", "inputs", "most_queued", "priority"})
+_OF_MODELS: Final = frozenset({"task", "request", "output", "together", "at_once"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the answers of a model go. `key` and `value` may name `message` and `answer`; without a key, that of the
+    message."""
+
+    topic: str
+    key: Any = None
+    value: Any = "$answer"
 
 
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -22,10 +34,13 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     `dedupe`: what makes two messages the same, for 7 days; without it their place in the topic. `dead_letters`: the
     topic for messages that can start nothing; without it they are counted and logged. `start`: where a trigger that
     is new begins. `most_queued`: it reads on when fewer of its project's runs are queued.
+
+    With `model` instead of `flow` each message asks it `request`, and the answer goes to `output`. `task`: what is
+    asked of it, where that is not what it is for. `together`: messages of one call; `at_once`: calls at the same time.
     """
 
     topic: str
-    flow: str
+    flow: str | None = None
     channel: str | None = None
     version: str | None = None
     format: Format = "json"
@@ -37,10 +52,18 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     batch: int = 500
     most_queued: int = 10_000
     priority: int = 0
+    model: str | None = None
+    task: Literal["chat", "embed", "classify", "predict"] | None = None
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
+    output: Output | None = None
+    together: int | None = None
+    at_once: int = 16
 
     def checked(self) -> Trigger:
         """Itself. Raises InvalidInput that says where."""
-        for where, topic in (("topic", self.topic), ("dead_letters", self.dead_letters)):
+        self._check_purpose()
+        out = self.output.topic if self.output is not None else None
+        for where, topic in (("topic", self.topic), ("dead_letters", self.dead_letters), ("output.topic", out)):
             problem = topic_problem(topic) if topic is not None else None
             if problem is not None:
                 raise InvalidInput(f"{problem}.", where=where)
@@ -48,12 +71,32 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
             raise InvalidInput("A trigger names a channel of its flow or a version of it.", where="version")
         if self.dead_letters == self.topic:
             raise InvalidInput("A trigger that reads its own dead letters would never end.", where="dead_letters")
-        for where, number, most in (("batch", self.batch, MOST_BATCH), ("most_queued", self.most_queued, 10_000_000)):
+        if out is not None and out in (self.topic, self.dead_letters):
+            raise InvalidInput("Answers need a topic of their own.", where="output.topic")
+        for where, number, most in (
+            ("batch", self.batch, MOST_BATCH),
+            ("most_queued", self.most_queued, 10_000_000),
+            ("together", self.together or 1, MOST_BATCH),
+            ("at_once", self.at_once, MOST_AT_ONCE),
+        ):
             if not 1 <= number <= most:
                 raise InvalidInput(f"`{where}` is {number}; 1 to {most:,} are allowed.", where=where)
         if not -100 <= self.priority <= 100:
             raise InvalidInput(f"`priority` is {self.priority}; -100 to 100 are allowed.", where="priority")
         return self
+
+    def _check_purpose(self) -> None:
+        """It is for a flow or for a model, and has no field of the other."""
+        if (self.flow is None) == (self.model is None):
+            raise InvalidInput("A trigger names a flow to start or a model to ask, and one of them.", where="flow")
+        for field in msgspec.structs.fields(Trigger):
+            ours, value = field.name in (_OF_FLOWS if self.model is not None else _OF_MODELS), getattr(self, field.name)
+            default = field.default if field.default is not msgspec.NODEFAULT else {}
+            if ours and value != default:
+                noun = "starts runs of a flow" if self.model is not None else "asks a model"
+                raise InvalidInput(f"`{field.name}` is for a trigger that {noun}.", where=field.name)
+        if self.model is not None and self.output is None:
+            raise InvalidInput("The answers of a model go to a topic: `output: {topic: …}`.", where="output")
 
 
 def trigger_name(name: str) -> str:

@@ -25,6 +25,8 @@ Match = Annotated[str | None, Header(alias="If-Match", max_length=100)]
 def shown(kept: KeptTrigger) -> dict[str, Any]:
     trigger = kept.trigger
     written = {name: getattr(trigger, name) for name in trigger.__struct_fields__}
+    if trigger.output is not None:
+        written["output"] = {name: getattr(trigger.output, name) for name in trigger.output.__struct_fields__}
     return {
         "trigger": str(kept.trigger_id),
         "name": kept.name,
