@@ -105,7 +105,9 @@ def _whole(path: str, body: dict[str, Any], act: dict[str, Any], fault: str | No
     if path.endswith("/classify"):
         labels = body.get("labels") or ["x", "y"]
         scores = {label: 1.0 / len(labels) for label in labels}
-        return {"results": [{"label": labels[0], "scores": scores, "confidence": scores[labels[0]]}]}
+        given = body.get("input")
+        row = {"label": labels[0], "scores": scores, "confidence": scores[labels[0]]}
+        return {"results": [row for _ in (given if isinstance(given, list) else [given])]}
     if fault == "malformed":
         return {"choices": []}
     message = {"role": "assistant", "content": act.get("text", " ".join(_WORDS))}

@@ -1,8 +1,8 @@
-"""The topics of this example: `python -m examples.streams.topics make | send [FILE] | show`.
+"""The topics of this example: `python -m examples.streams.topics make | send [FILE] | show [TOPIC]`.
 
-make        reviews, reviews.triaged and reviews.dead, two partitions each
+make        reviews, reviews.triaged, reviews.moods and reviews.dead, two partitions each
 send FILE   one review for each line of a JSON-lines file with `id` and `text`; some of its own without a file
-show        what stands in reviews.triaged
+show TOPIC  what stands in it; in reviews.triaged without one
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 BOOTSTRAP = os.environ.get("INTERPLAY_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
-TOPICS = ("reviews", "reviews.triaged", "reviews.dead")
+TOPICS = ("reviews", "reviews.triaged", "reviews.moods", "reviews.dead")
 REVIEWS = [
     {"id": "r1", "text": "Arrived a day early, works like a charm. Thank you!"},
     {"id": "r2", "text": "Broken on arrival, and nobody answers my mails."},
@@ -42,9 +42,9 @@ def send(path: str | None = None) -> None:
     print(f"sent {len(rows)} reviews")
 
 
-def show() -> None:
+def show(topic: str = "reviews.triaged") -> None:
     consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "show", "enable.auto.commit": False})
-    places = [TopicPartition("reviews.triaged", number, 0) for number in range(2)]
+    places = [TopicPartition(topic, number, 0) for number in range(2)]
     left = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
     consumer.assign(places)
     while left > 0:

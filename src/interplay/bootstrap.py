@@ -191,9 +191,19 @@ class Platform:
         if self.broker.readers is None:
             return None
         submit = SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id)
-        return RunTriggers(
-            TriggerParts(self.trigger_store, self.broker.readers, self.broker.writer, submit, self.runs, self.bus)
+        runnables, tools = LangChainRunnables({}, load), CallTool([])
+        execute = ExecuteStep(self.calls, self.http, self.broker.writer, self.secrets, tools, runnables)
+        parts = TriggerParts(
+            self.trigger_store,
+            self.broker.readers,
+            self.broker.writer,
+            submit,
+            self.runs,
+            self.bus,
+            self.calls,
+            execute,
         )
+        return RunTriggers(parts)
 
     def recorder(self) -> Recorder:
         takers, namespace = [self.queue_deliveries()], self.settings.kafka_namespace

@@ -104,9 +104,9 @@ class TestStreams:
     def test_reviews_come_in_on_one_topic_and_go_out_on_another(self, tmp_path: Path, kafka: KafkaBroker) -> None:
         settings = {"INTERPLAY_KAFKA_BOOTSTRAP": kafka.bootstrap}
 
-        def topics(command: str) -> str:
+        def topics(*command: str) -> str:
             done = subprocess.run(
-                [sys.executable, "-m", "examples.streams.topics", command], cwd=ROOT, env={**os.environ, **settings},
+                [sys.executable, "-m", "examples.streams.topics", *command], cwd=ROOT, env={**os.environ, **settings},
                 capture_output=True, text=True, timeout=120, check=True,
             )  # fmt: skip
             return done.stdout
@@ -126,7 +126,13 @@ class TestStreams:
                 assert time.monotonic() < deadline, trigger
             while len(said := topics("show").splitlines()) < 4:
                 assert time.monotonic() < deadline, said
-            assert json.loads(say("triggers", "show", "reviews", "--json"))["lag"] == 0
+            while len(moods := topics("show", "reviews.moods").splitlines()) < 4:
+                assert time.monotonic() < deadline, moods
+            assert {row["mood"] for row in map(json.loads, moods)} <= {"positive", "negative", "neutral"}
+            for name in ("reviews", "moods"):
+                while json.loads(say("triggers", "show", name, "--json"))["lag"] != 0:
+                    assert time.monotonic() < deadline
+            assert "4 were answered" in say("triggers", "show", "moods")
             shown = say("triggers", "show", "reviews")
             assert "4 started a run" in shown
             assert "reviews" in say("triggers", "list")

@@ -101,7 +101,7 @@ def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan
         right = [_told(file, checked, said) for file, checked in zip(flows, checks, strict=True)]
         ok = all(right)  # after all were told
         schedules = await ScheduleFiles.of(client, written, by_name) if ok else None
-        triggers = await TriggerFiles.of(client, reading, by_name) if ok else None
+        triggers = await TriggerFiles.of(client, reading, by_name, models) if ok else None
         if schedules is not None and triggers is not None:
             webhooks = await WebhookFiles.of(client, called)
             for registry in wanted:

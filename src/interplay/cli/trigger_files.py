@@ -1,4 +1,5 @@
-"""Triggers that `apply` takes from files: checked against the flows that come with them, put when these are there."""
+"""Triggers that `apply` takes from files: checked against the flows and models that come with them,
+put when these are there."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import msgspec
 from interplay.client import ApiError, AsyncClient
 from interplay.core.errors import InvalidInput, near_names
 from interplay.core.flows.ir import Flow
+from interplay.core.triggers.feeding import compile_feed
 from interplay.core.triggers.reading import WrittenTrigger
 
 Say = Callable[..., None]
@@ -25,13 +27,20 @@ class TriggerFiles:
 
     @classmethod
     async def of(
-        cls, client: AsyncClient, written: Sequence[WrittenTrigger], coming: Mapping[str, Flow]
+        cls,
+        client: AsyncClient,
+        written: Sequence[WrittenTrigger],
+        coming: Mapping[str, Flow],
+        models: Mapping[str, str],
     ) -> TriggerFiles:
-        """Raises InvalidInput for a trigger whose flow neither comes nor is there."""
+        """`models`: those that come, with what each is for. Raises InvalidInput for a trigger whose flow or model
+        neither comes nor is there."""
         if not written:
             return cls((), {})
         for one in written:
-            if one.trigger.flow not in coming:
+            if one.trigger.model is not None:
+                await _look_at_model(client, one, models)
+            elif one.trigger.flow not in coming:
                 await _look(client, one, coming)
         return cls(written, {entry["name"]: entry async for entry in client.triggers.each()})
 
@@ -39,6 +48,9 @@ class TriggerFiles:
         for one in self.written:
             fields = one.trigger.__struct_fields__
             body: dict[str, Any] = {name: msgspec.to_builtins(getattr(one.trigger, name)) for name in fields}
+            if one.trigger.output is not None:
+                output = one.trigger.output
+                body["output"] = {"topic": output.topic, "key": output.key, "value": output.value}
             if one.paused is not None:
                 body["paused"] = one.paused
             there = self.there.get(one.name, {})
@@ -49,12 +61,25 @@ class TriggerFiles:
 
 
 async def _look(client: AsyncClient, one: WrittenTrigger, coming: Mapping[str, Flow]) -> None:
-    trigger = one.trigger
+    trigger, flow = one.trigger, str(one.trigger.flow)
     try:
-        await client.flows.get(trigger.flow, version=trigger.version, channel=trigger.channel)
+        await client.flows.get(flow, version=trigger.version, channel=trigger.channel)
     except ApiError as missing:
         if missing.status != 404:
             raise
-        near = near_names(trigger.flow, coming)
+        near = near_names(flow, coming)
         advice = f"Did you mean {near[0]!r}?" if near else missing.advice
         raise InvalidInput(f"{one.name}: {missing.detail}", where=one.where, advice=advice) from None
+
+
+async def _look_at_model(client: AsyncClient, one: WrittenTrigger, coming: Mapping[str, str]) -> None:
+    alias = str(one.trigger.model)
+    known = {**{entry["name"]: entry["task"] async for entry in client.models.each()}, **coming}
+    if alias not in known:
+        near = near_names(alias, known)
+        advice = f"Did you mean {near[0]!r}?" if near else "`interplay models list` shows those that there are."
+        raise InvalidInput(f"{one.name}: there is no model {alias!r}.", where=one.where, advice=advice)
+    try:
+        compile_feed(one.trigger, known[alias])
+    except InvalidInput as wrong:
+        raise InvalidInput(f"{one.name}: {wrong.detail}", where=one.where, advice=wrong.advice) from None

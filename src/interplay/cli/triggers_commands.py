@@ -1,4 +1,4 @@
-"""`triggers`: messages of topics, and calls of webhooks, that start runs."""
+"""`triggers`: messages of topics, and calls of webhooks, that start runs or feed models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from interplay.contracts.http.answers import Trigger, TriggerLag
 
 @click.group()
 def triggers() -> None:
-    """Messages of topics, and calls of webhooks, that start runs."""
+    """Messages of topics, and calls of webhooks, that start runs or feed models."""
 
 
 @triggers.command("list")
@@ -33,12 +33,14 @@ def list_triggers(as_json: bool) -> None:
         [t["name"], _source(t), _flow_of(t), t["tally"]["started"], t["tally"]["dead"], _state(t)]
         for t in found["items"]
     ]
-    print_table(["trigger", "from", "flow", "started", "dead", "state"], rows)
+    print_table(["trigger", "from", "for", "started", "dead", "state"], rows)
 
 
 def _flow_of(trigger: Trigger) -> str:
+    if trigger["model"] is not None:
+        return f"{trigger['model']} -> {trigger['output']['topic'] if trigger['output'] is not None else ''}"
     at = trigger["channel"] or (trigger["version"] or "")[:12]
-    return f"{trigger['flow']}@{at}" if at else trigger["flow"]
+    return f"{trigger['flow']}@{at}" if at else str(trigger["flow"])
 
 
 def _source(trigger: Trigger) -> str:
@@ -75,8 +77,9 @@ def show_trigger(name: str, as_json: bool) -> None:
     if trigger["problem"] is not None:
         since = ago(trigger["problem_at"]) if trigger["problem_at"] is not None else ""
         out.print(f"  problem  {trigger['problem']}  ({since})")
+    became = "started a run" if trigger["model"] is None else "were answered"
     out.print(
-        f"  messages {tally['started']} started a run, {tally['doubled']} were there already, "
+        f"  messages {tally['started']} {became}, {tally['doubled']} were there already, "
         f"{tally['passed']} passed over, {tally['dead']} dead letters"
     )
     if lag is None:
@@ -100,7 +103,7 @@ def show_trigger(name: str, as_json: bool) -> None:
 @click.option("--secret", metavar="secret://NAME", help="The secret, where the caller gives it; else one is made.")
 @as_json
 def create_trigger(name: str, file: Path | None, webhook: bool, as_json: bool, **more: Any) -> None:
-    """Make or change the trigger NAME as FILE (YAML or JSON) says: topic or webhook, flow, filter, inputs and the rest;
+    """Make or change the trigger NAME as FILE (YAML or JSON) says: topic or webhook, flow or model, and the rest;
     or, with --webhook, as the options say. The secret of one that is called is printed when it is made."""
     if webhook == (file is not None):
         raise click.UsageError("Name a FILE, or say --webhook and --flow.")
@@ -111,7 +114,7 @@ def create_trigger(name: str, file: Path | None, webhook: bool, as_json: bool, *
 
     async def work(client: AsyncClient) -> Any:
         wanted = read_document(file) if file is not None else await _called(client, **more)
-        return await client.triggers.put(name, wanted.pop("topic", None), wanted.pop("flow", ""), **wanted)
+        return await client.triggers.put(name, wanted.pop("topic", None), **wanted)
 
     made = with_client(work)
     if as_json:

@@ -15,18 +15,24 @@ from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, T
 
 
 class Triggers:
-    """Triggers: messages of topics, and calls of webhooks, that start runs."""
+    """Triggers: messages of topics, and calls of webhooks, that start runs or feed models."""
 
     def __init__(self, noun: trigger_noun.Triggers, loop: LoopThread) -> None:
         self._noun = noun
         self._loop = loop
 
     def put(
-        self, name: str, topic: str | None, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any
+        self,
+        name: str,
+        topic: str | None,
+        flow: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> TriggerPut:
         """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused; and `webhook` (scheme, secret) in the place of a
-        topic, for one that is called: `secret` is there when it was made, and only then.
+        (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow: task, request, output
+        (a topic, with a key and a value), together, at_once; and `webhook` (scheme, secret) in the place of a topic,
+        for one that is called: `secret` is there when it was made, and only then.
         """
         return self._loop.run(self._noun.put(name, topic, flow, inputs, **more))
 

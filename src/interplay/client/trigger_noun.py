@@ -11,14 +11,20 @@ from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, T
 
 
 class Triggers(Noun):
-    """Triggers: messages of topics, and calls of webhooks, that start runs."""
+    """Triggers: messages of topics, and calls of webhooks, that start runs or feed models."""
 
     async def put(
-        self, name: str, topic: str | None, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any
+        self,
+        name: str,
+        topic: str | None,
+        flow: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> TriggerPut:
         """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused; and `webhook` (scheme, secret) in the place of a
-        topic, for one that is called: `secret` is there when it was made, and only then."""
+        (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow: task, request, output
+        (a topic, with a key and a value), together, at_once; and `webhook` (scheme, secret) in the place of a topic,
+        for one that is called: `secret` is there when it was made, and only then."""
         body = {"topic": topic, "flow": flow, "inputs": dict(inputs or {}), **more}
         found: TriggerPut = await self._transport.request("PUT", _path(name), body=body)
         return found

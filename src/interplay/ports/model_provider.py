@@ -10,6 +10,7 @@ from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    ClassifyAnswers,
     Delta,
     EmbedAnswer,
     PredictAnswer,
@@ -45,6 +46,10 @@ class ModelProvider(Protocol):
     ) -> RerankAnswer: ...
 
     async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer: ...
+
+    async def classify_each(
+        self, deployment: Deployment, texts: list[str], labels: list[str] | None
+    ) -> ClassifyAnswers: ...
 
     async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:
         """`inputs` by name: nested lists, or `{shape, datatype, data}`."""

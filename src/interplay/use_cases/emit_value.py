@@ -30,6 +30,7 @@ async def emit_to_topic(writer: TopicWriter, call: StepCall) -> StepResult:
 
 
 def _headers(call: StepCall) -> tuple[tuple[str, bytes], ...]:
+    assert call.run_id is not None, "sinks are steps of flows"
     given = call.args.get("headers") or {}
     if not isinstance(given, dict) or not all(isinstance(value, str | int | float | bool) for value in given.values()):
         raise StepFailure("bad_request", "`headers` takes an object of texts and numbers.", where=call.step_key)

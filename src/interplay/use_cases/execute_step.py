@@ -24,7 +24,14 @@ from interplay.use_cases.call_tool import CallTool
 from interplay.use_cases.emit_value import emit_to_topic
 from interplay.use_cases.hide_secrets import Hidden
 from interplay.use_cases.step_call import StepCall, StepResult
-from interplay.use_cases.step_model_calls import chat_call, classify_call, embed_call, predict_call, rerank_call
+from interplay.use_cases.step_model_calls import (
+    chat_call,
+    classify_call,
+    classify_each_call,
+    embed_call,
+    predict_call,
+    rerank_call,
+)
 
 _MODEL_KINDS: Final = frozenset({"chat", "embed", "rerank", "classify", "predict"})
 _STATUS_CODES: Final = {401: "unauthorized", 403: "unauthorized", 404: "not_found", 408: "timeout", 429: "rate_limited"}
@@ -54,6 +61,7 @@ class ExecuteStep:
             "embed": self._embed,
             "rerank": self._rerank,
             "classify": self._classify,
+            "classify_each": self._classify_each,
             "predict": self._predict,
             "http": self._http_request,
             "emit": self._emit,
@@ -145,6 +153,15 @@ class ExecuteStep:
         confidence = answer.confidence if answer.confidence is not None else 0.0
         return ClassifyAnswer(label, {label: confidence}, confidence, answer.usage), called.detail()
 
+    async def _classify_each(self, call: StepCall) -> StepResult:
+        """Many texts with one call; no kind of flows, but of triggers that feed a model."""
+        texts, labels = [str(text) for text in _listed(call, "texts")], _listed(call, "labels") or None
+        called = await self._calls.run(classify_each_call(call, str(call.args["model"]), texts, labels))
+        answers = [
+            {"label": one.label, "scores": one.scores, "confidence": one.confidence} for one in called.answer.answers
+        ]
+        return StepResult({"answers": answers}, called.answer.usage, called.detail())
+
     async def _predict(self, call: StepCall) -> StepResult:
         inputs = dict(call.args["inputs"])
         called = await self._calls.run(predict_call(call, str(call.args["model"]), inputs))
@@ -163,6 +180,7 @@ class ExecuteStep:
 
     async def _runnable(self, call: StepCall) -> StepResult:
         name = str(call.args["name"])
+        assert call.run_id is not None, "runnables are steps of flows"
         output = await self._runnables.run(
             name, call.args.get("input"), run_id=call.run_id, step_key=call.step_key, on_delta=call.on_delta
         )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from interplay.core.errors import Conflict, InvalidInput
+from interplay.core.errors import Conflict, InvalidInput, NotFound
+from interplay.core.failures import StepFailure
+from interplay.core.triggers.feeding import compile_feed
 from interplay.core.triggers.messages import compile_trigger
-from interplay.core.triggers.trigger import trigger_name
+from interplay.core.triggers.trigger import Trigger, trigger_name
 from interplay.core.webhooks.secrets import MasterKeys
 from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore
 from interplay.ports.topic_reader import StartAt, TopicReader
 from interplay.ports.trigger_store import KeptTrigger, NewTrigger, TriggerStore
+from interplay.use_cases.call_model import CallModel
 from interplay.use_cases.manage_webhooks import MOST_OVERLAP
 from interplay.use_cases.run_trigger import TOPIC
 
@@ -21,11 +24,18 @@ class ManageTriggers:
     """`readers` None: no broker is set up here. `keys`: for the secrets of those that are called."""
 
     def __init__(
-        self, store: TriggerStore, flows: FlowStore, readers: TopicReader | None, bus: EventBus, keys: MasterKeys
+        self,
+        store: TriggerStore,
+        flows: FlowStore,
+        calls: CallModel,
+        readers: TopicReader | None,
+        bus: EventBus,
+        keys: MasterKeys,
     ) -> None:
         self._keys = keys
         self._store = store
         self._flows = flows
+        self._calls = calls
         self._readers = readers
         self._bus = bus
 
@@ -41,10 +51,7 @@ class ManageTriggers:
             wanted = replace(wanted, secret=self._keys.fresh())
         trigger_name(wanted.name)
         compile_trigger(trigger)
-        if trigger.version is not None:
-            await self._flows.get(wanted.project_id, trigger.version, trigger.flow)
-        else:
-            await self._flows.resolve(wanted.project_id, trigger.flow, trigger.channel)
+        await self._look(wanted.project_id, trigger)
         found = await self._store.put(wanted, expected)
         self._changed()
         return found
@@ -70,6 +77,19 @@ class ManageTriggers:
         found = await self._store.rotate(project_id, name, kept.secret, secret)
         self._changed()
         return found, shown
+
+    async def _look(self, project_id: int, trigger: Trigger) -> None:
+        """Raises NotFound, InvalidInput."""
+        if trigger.model is not None:
+            try:
+                model = await self._calls.model(project_id, trigger.model)
+            except StepFailure as missing:
+                raise NotFound(missing.detail, where="model", advice=missing.advice) from None
+            compile_feed(trigger, model.task)
+        elif trigger.version is not None:
+            await self._flows.get(project_id, trigger.version, trigger.flow)
+        else:
+            await self._flows.resolve(project_id, str(trigger.flow), trigger.channel)
 
     async def delete(self, project_id: int, name: str) -> None:
         await self._store.delete(project_id, name)

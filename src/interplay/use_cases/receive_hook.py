@@ -130,7 +130,7 @@ class ReceiveHook:
     async def _start(self, kept: KeptTrigger, decided: Start, told: Believed) -> CreatedRun:
         trigger = kept.trigger
         request = RunRequest(
-            trigger.flow,
+            str(trigger.flow),
             decided.inputs,
             trigger.channel,
             trigger.version,

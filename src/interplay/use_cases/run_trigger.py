@@ -1,4 +1,4 @@
-"""Triggers at work: messages of topics start runs.
+"""Triggers at work: messages of topics start runs, or feed models (`feed_model.py`).
 
     read a batch ─▶ decide each ─▶ create the runs, all or none ─▶ write dead letters ─▶ commit the batch
 
@@ -11,24 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
 from interplay.core.errors import InvalidInput, Unavailable
-from interplay.core.triggers.messages import CompiledTrigger, Dead, Message, Passed, Start, compile_trigger
+from interplay.core.triggers.messages import CompiledTrigger, Dead, Message, Passed, compile_trigger
 from interplay.ports.run_store import CreatedRun, NewRun
 from interplay.ports.topic_reader import TopicMember
 from interplay.ports.trigger_store import KeptTrigger, Tally
+from interplay.use_cases.feed_model import FeedModel
 from interplay.use_cases.submit_run import RunRequest
-from interplay.use_cases.trigger_work import WITHIN, TriggerParts, TriggerWork
+from interplay.use_cases.trigger_work import WITHIN, TriggerParts, TriggerWork, decided
 
 TOPIC: Final = "trigger.changed"
 _LOG: Final = logging.getLogger("interplay.triggers")
 _POLL: Final = 2.0  # seconds between looks at what triggers there are
 _LEAVING: Final = 15.0  # seconds that readers have to leave their groups when the process ends
-_LONGEST_TURN: Final = 0.02  # seconds of one turn of the loop
 
 
 class RunTrigger(TriggerWork):
@@ -68,7 +68,7 @@ class RunTrigger(TriggerWork):
     def _request(self, message: Message, inputs: dict[str, object], identity: str) -> RunRequest:
         trigger, kept = self.kept.trigger, self.kept
         return RunRequest(
-            trigger.flow,
+            str(trigger.flow),
             inputs,
             trigger.channel,
             trigger.version,
@@ -107,19 +107,6 @@ class RunTrigger(TriggerWork):
                     dead.append((message, str(refused)))
         self.parts.submit.told(runs)
         return created
-
-
-async def decided(
-    compiled: CompiledTrigger, messages: Sequence[Message]
-) -> AsyncIterator[tuple[Message, Start | Passed | Dead]]:
-    """What becomes of each. One evaluation is bounded; a batch of costly ones must not hold up the rest."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _LONGEST_TURN
-    for message in messages:
-        if loop.time() > until:
-            await asyncio.sleep(0)
-            until = loop.time() + _LONGEST_TURN
-        yield message, compiled.decide(message)
 
 
 class RunTriggers:
@@ -178,6 +165,7 @@ class RunTriggers:
                     _LOG.error("a trigger ended, and is started again", exc_info=task.exception())
         for trigger_id, kept in wanted.items():
             if trigger_id not in self._running and trigger_id not in self._ending:
-                task = asyncio.create_task(RunTrigger(self._parts, kept).run())
+                work = RunTrigger if kept.trigger.model is None else FeedModel
+                task = asyncio.create_task(work(self._parts, kept).run())
                 task.add_done_callback(lambda _: self._look.set())
                 self._running[trigger_id] = (kept.revision, task)

@@ -14,9 +14,9 @@ from interplay.core.models.usage import Usage
 @dataclass(frozen=True, slots=True)
 class StepCall:
     """`args` are the step's evaluated values. `idempotency_key` is the same for every attempt of the step. `key_id`:
-    the key that started the run."""
+    the key that started the run. Without a run it is a trigger's, which feeds a model."""
 
-    run_id: UUID
+    run_id: UUID | None
     project_id: int
     step_key: str
     attempt: int

@@ -12,6 +12,7 @@ from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    ClassifyAnswers,
     Delta,
     EmbedAnswer,
     PredictAnswer,
@@ -78,6 +79,16 @@ def classify_call(step: StepCall, alias: str, text: str, labels: list[str] | Non
     return ModelCall(step.project_id, alias, send, ClassifyAnswer, asked=[text, labels], **about)
 
 
+def classify_each_call(
+    step: StepCall, alias: str, texts: list[str], labels: list[str] | None
+) -> ModelCall[ClassifyAnswers]:
+    async def send(attempt: Attempt) -> ClassifyAnswers:
+        return await attempt.provider.classify_each(attempt.deployment, texts, labels)
+
+    about = _about(step, {"input": texts})
+    return ModelCall(step.project_id, alias, send, ClassifyAnswers, asked=[texts, labels], **about)
+
+
 def predict_call(step: StepCall, alias: str, inputs: Mapping[str, Any]) -> ModelCall[PredictAnswer]:
     async def send(attempt: Attempt) -> PredictAnswer:
         return await attempt.provider.predict(attempt.deployment, inputs)
@@ -103,9 +114,9 @@ def _about(step: StepCall, fields: dict[str, Any]) -> dict[str, Any]:
     The calls of one run are kept together by its id: what a run sends before is often what it sends again.
     """
     tokens = estimated_tokens(fields)
-    run = str(step.run_id)
+    run = str(step.run_id) if step.run_id is not None else ""
     metadata = {"step": step.step_key, "run": run, "kind": step.kind}
-    facts = CallFacts(fields, metadata, user=run, tokens=tokens)
+    facts = CallFacts(fields, metadata, user=run or None, tokens=tokens)
     whose = Whose(step.key_id, step.flow, step.run_id)
     return {"facts": facts, "whose": whose, "within": step.policy.timeout.attempt}
 

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from interplay.core.errors import InterplayError, Unavailable
 from interplay.core.failures import StepFailure
-from interplay.core.triggers.messages import Message
+from interplay.core.triggers.messages import CompiledTrigger, Dead, Message, Passed, Start
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_store import RunStore
 from interplay.ports.topic_reader import TopicMember, TopicReader
 from interplay.ports.topic_writer import TopicRecord, TopicWriter
 from interplay.ports.trigger_store import KeptTrigger, Tally, TriggerStore
+from interplay.use_cases.call_model import CallModel
+from interplay.use_cases.step_call import StepExecutor
 from interplay.use_cases.submit_run import SubmitRun
 
 WITHIN: Final = 1.0  # seconds that a batch waits for its first message
 _LOG: Final = logging.getLogger("interplay.triggers")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0  # seconds after something went wrong
 _MOST_REASON: Final = 1000  # characters of a reason in a header
+_LONGEST_TURN: Final = 0.02  # seconds of one turn of the loop
 _MOST_LINES, _MINUTE = 10, 60.0  # lines of the log about dead messages in so many seconds
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerParts:
+    """`calls` and `execute`: of models, as steps make them."""
+
     store: TriggerStore
     readers: TopicReader
     writer: TopicWriter
     submit: SubmitRun
     runs: RunStore
     bus: EventBus
+    calls: CallModel
+    execute: StepExecutor
 
 
 class TriggerWork:
@@ -115,6 +122,19 @@ class TriggerWork:
             return
         await self.parts.store.note(self.kept.trigger_id, more, problem)
         self._problem = problem
+
+
+async def decided(
+    compiled: CompiledTrigger, messages: Sequence[Message]
+) -> AsyncIterator[tuple[Message, Start | Passed | Dead]]:
+    """What becomes of each. One evaluation is bounded; a batch of costly ones must not hold up the rest."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _LONGEST_TURN
+    for message in messages:
+        if loop.time() > until:
+            await asyncio.sleep(0)
+            until = loop.time() + _LONGEST_TURN
+        yield message, compiled.decide(message)
 
 
 class _Lines:

@@ -67,7 +67,9 @@ class World:
 
     def work(self, kept: KeptTrigger) -> RunTrigger:
         submit = SubmitRun(self.runs, self.flows, PlanLoader(self.flows), self.bus, new_id)
-        return RunTrigger(TriggerParts(self.store, self.readers, self.writer, submit, self.runs, self.bus), kept)
+        no_models: Any = None
+        parts = (self.store, self.readers, self.writer, submit, self.runs, self.bus, no_models, no_models)
+        return RunTrigger(TriggerParts(*parts), kept)
 
     @property
     def started(self) -> list[str]:

@@ -21,6 +21,7 @@ from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    ClassifyAnswers,
     EmbedAnswer,
     PredictAnswer,
     RerankAnswer,
@@ -137,6 +138,14 @@ class LangChainProvider:
         return RerankAnswer(order, scores, usage_of(None, None))
 
     async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer:  # noqa: ARG002
+        raise self._not_for("classify", deployment.model)
+
+    async def classify_each(
+        self,
+        deployment: Deployment,
+        texts: list[str],  # noqa: ARG002
+        labels: list[str] | None,  # noqa: ARG002
+    ) -> ClassifyAnswers:
         raise self._not_for("classify", deployment.model)
 
     async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:  # noqa: ARG002

@@ -12,6 +12,7 @@ from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    ClassifyAnswers,
     Delta,
     EmbedAnswer,
     PredictAnswer,
@@ -69,6 +70,12 @@ class MemoryModelProvider:
     async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer:
         answer: ClassifyAnswer = self._next("classify", deployment, (text, labels))
         return answer
+
+    async def classify_each(
+        self, deployment: Deployment, texts: list[str], labels: list[str] | None
+    ) -> ClassifyAnswers:
+        answers: ClassifyAnswers = self._next("classify", deployment, (texts, labels))
+        return answers
 
     async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:
         answer: PredictAnswer = self._next("predict", deployment, dict(inputs))

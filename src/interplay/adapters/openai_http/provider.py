@@ -26,6 +26,7 @@ from interplay.core.models.requests import (
     ChatAnswer,
     ChatRequest,
     ClassifyAnswer,
+    ClassifyAnswers,
     EmbedAnswer,
     PredictAnswer,
     RerankAnswer,
@@ -165,17 +166,35 @@ class OpenAIProvider:
         )
 
     async def classify(self, deployment: Deployment, text: str, labels: list[str] | None) -> ClassifyAnswer:
-        body = {**deployment.options, "model": deployment.model, "input": text}
+        found = await self._classified(deployment, text, labels)
+        return msgspec.structs.replace(found.answers[0], usage=found.usage)
+
+    async def classify_each(
+        self, deployment: Deployment, texts: list[str], labels: list[str] | None
+    ) -> ClassifyAnswers:
+        return await self._classified(deployment, texts, labels)
+
+    async def _classified(
+        self, deployment: Deployment, given: str | list[str], labels: list[str] | None
+    ) -> ClassifyAnswers:
+        body = {**deployment.options, "model": deployment.model, "input": given}
         if labels is not None:
             body["labels"] = labels
         data = await self._post("classify", body)
         try:
-            first = data["results"][0]
-            scores = {str(label): float(score) for label, score in first["scores"].items()}
-            label, confidence = str(first["label"]), float(first["confidence"])
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            answers = [
+                ClassifyAnswer(
+                    str(one["label"]),
+                    {str(label): float(score) for label, score in one["scores"].items()},
+                    float(one["confidence"]),
+                )
+                for one in data["results"]
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise malformed(self._who, data) from None
-        return ClassifyAnswer(label, scores, confidence, usage_of(data.get("usage"), deployment.price))
+        if len(answers) != (1 if isinstance(given, str) else len(given)):
+            raise malformed(self._who, data)
+        return ClassifyAnswers(answers, usage_of(data.get("usage"), deployment.price))
 
     async def predict(self, deployment: Deployment, inputs: Mapping[str, Any]) -> PredictAnswer:
         """By the Open Inference Protocol v2, whose paths lie beside `/v1`."""

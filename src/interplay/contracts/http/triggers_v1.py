@@ -20,16 +20,27 @@ class HookBody(_Body):
     secret: Text | None = None
 
 
+class TriggerOutputBody(_Body):
+    """The topic for a model's answers. `key` and `value` may name `message` and `answer`; `key` left out: the
+    message's."""
+
+    topic: Text
+    key: Any = None
+    value: Any = "$answer"
+
+
 class TriggerBody(_Body):
-    """Messages of `topic`, or calls of a `webhook`, start runs of `flow`. `filter`, `inputs` and `dedupe` may name
-    `message` with `key`, `value`, `headers`, `topic`, `partition`, `offset` and `time`. `dedupe`: what makes two
-    messages the same, for 7 days; left out: their place in the topic, or what the caller says. `dead_letters`: the
-    topic for messages that can start nothing. `start`: where a new trigger begins. `batch`: messages at once.
-    `most_queued`: it waits while so many runs of the project are queued. `paused` left out: as it is."""
+    """Messages of `topic`, or calls of a `webhook`, start runs of `flow`; or each message asks `model` what `request`
+    says and its answer goes to `output`. `filter`, `inputs` and `dedupe` may name `message` with `key`, `value`,
+    `headers`, `topic`, `partition`, `offset` and `time`. `dedupe`: what makes two messages the same, for 7 days; left
+    out: their place in the topic, or what the caller says. `dead_letters`: the topic for messages that can start
+    nothing. `start`: where a new trigger begins. `batch`: messages at once. `most_queued`: it waits while so many runs
+    of the project are queued. `paused` left out: as it is. `task`: what is asked of the model, where that is not what
+    it is for. `together`: messages of one call; `at_once`: calls at the same time."""
 
     topic: Text | None = None
     webhook: HookBody | None = None
-    flow: Text
+    flow: Text | None = None
     channel: Text | None = None
     version: Text | None = None
     format: Literal["json", "text", "bytes"] = "json"
@@ -41,6 +52,12 @@ class TriggerBody(_Body):
     batch: Annotated[int, Field(ge=1, le=1000)] = 500
     most_queued: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    model: Text | None = None
+    task: Literal["chat", "embed", "classify", "predict"] | None = None
+    request: dict[str, Any] = Field(default_factory=dict)
+    output: TriggerOutputBody | None = None
+    together: Annotated[int, Field(ge=1, le=1000)] | None = None
+    at_once: Annotated[int, Field(ge=1, le=256)] = 16
     paused: bool | None = None
 
 

@@ -93,6 +93,13 @@ class ClassifyAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage = Usage()
 
 
+class ClassifyAnswers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of several texts, in their order."""
+
+    answers: list[ClassifyAnswer]
+    usage: Usage = Usage()
+
+
 class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Each output by its name, as nested lists."""
 

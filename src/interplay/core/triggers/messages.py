@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from interplay.core.flows.types import ANY, INTEGER, NUMBER, STRING, Type, objec
 from interplay.core.flows.values import ValueProblem, compile_value
 from interplay.core.triggers.trigger import Trigger
 
-_MESSAGE: Final = object_of(
+MESSAGE: Final = object_of(
     key=ANY, value=ANY, headers=Type("object"), topic=STRING, partition=INTEGER, offset=INTEGER, time=NUMBER
 )
 
@@ -46,7 +47,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """It starts a run with these inputs. `identity`: two messages with the same one start one run."""
+    """It starts a run with these inputs, or asks a model this. `identity`: two messages with the same one are one."""
 
     inputs: dict[str, Any]
     identity: str
@@ -75,14 +76,14 @@ class CompiledTrigger:
 
     def decide(self, message: Message) -> Start | Passed | Dead:
         try:
-            names = {"message": _shown(self.trigger, message)}
+            names = {"message": seen(self.trigger, message)}
             if self.filter is not None and not self._wanted(names):
                 return Passed()
             inputs = self.inputs.evaluate(names)
             return Start(inputs, self._identity(message, names))
         except StepFailure as failed:
             return Dead(failed.failure.detail)
-        except _Unreadable as wrong:
+        except Unreadable as wrong:
             return Dead(str(wrong))
         except Exception as wrong:  # noqa: BLE001 - the edge of a message: whatever is wrong with it stops no other
             return Dead(f"it cannot be worked out: {type(wrong).__name__}: {wrong}")
@@ -91,7 +92,7 @@ class CompiledTrigger:
         assert self.filter is not None
         found = self.filter.evaluate(names)
         if not isinstance(found, bool):
-            raise _Unreadable(f"the filter gave {found!r:.60}, and true or false is expected")
+            raise Unreadable(f"the filter gave {found!r:.60}, and true or false is expected")
         return found
 
     def _identity(self, message: Message, names: dict[str, Any]) -> str:
@@ -100,17 +101,18 @@ class CompiledTrigger:
             return f"{message.log}:{message.place}"
         found = self.dedupe.evaluate(names)
         if found is None or found == "":
-            raise _Unreadable("what it is told from others by (`dedupe`) has no value")
+            raise Unreadable("what it is told from others by (`dedupe`) has no value")
         return hashlib.sha256(msgspec.json.encode(found, order="deterministic")).hexdigest()
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """In words."""
 
 
 def compile_trigger(trigger: Trigger) -> CompiledTrigger:
     """Raises InvalidInput that says which field is wrong, and how."""
-    found = [_compiled(name, getattr(trigger, name)) for name in ("filter", "inputs", "dedupe")]
+    given = "inputs" if trigger.model is None else "request"
+    found = [_compiled(name, getattr(trigger, name)) for name in ("filter", given, "dedupe")]
     return CompiledTrigger(
         trigger,
         found[0] if trigger.filter is not None else None,
@@ -119,20 +121,29 @@ def compile_trigger(trigger: Trigger) -> CompiledTrigger:
     )
 
 
-def _compiled(where: str, raw: Any) -> Evaluable:
+def compile_named(where: str, raw: Any, names: Mapping[str, Type]) -> Evaluable:
+    """Raises InvalidInput."""
+    return _typed(where, raw, names)[0]
+
+
+def _typed(where: str, raw: Any, names: Mapping[str, Type]) -> tuple[Evaluable, Type]:
     try:
-        value, kind = compile_value(raw, {"message": _MESSAGE})
+        return compile_value(raw, names)
     except ValueProblem as wrong:
         raise InvalidInput(f"{wrong.message}.", where=where, advice=wrong.suggestion) from None
     except ExpressionProblem as wrong:
         raise InvalidInput(f"{wrong}.", where=where) from None
+
+
+def _compiled(where: str, raw: Any) -> Evaluable:
+    value, kind = _typed(where, raw, {"message": MESSAGE})
     if where == "filter" and raw is not None and kind.kind not in ("boolean", "any"):
         raise InvalidInput(f"A filter gives true or false, and this gives {kind}.", where=where)
     return value
 
 
-def _shown(trigger: Trigger, message: Message) -> dict[str, Any]:
-    """The message as expressions see it. Raises _Unreadable."""
+def seen(trigger: Trigger, message: Message) -> dict[str, Any]:
+    """The message as expressions see it. Raises Unreadable."""
     return {
         "key": _text(message.key, "key") if message.key is not None else None,
         "value": _value(trigger, message),
@@ -149,7 +160,7 @@ def _value(trigger: Trigger, message: Message) -> Any:
     if raw is None:
         if trigger.format == "json":
             return None
-        raise _Unreadable("it has no value")
+        raise Unreadable("it has no value")
     if trigger.format == "bytes":
         return base64.b64encode(raw).decode()
     if trigger.format == "text":
@@ -157,11 +168,11 @@ def _value(trigger: Trigger, message: Message) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise _Unreadable(f"its value is no JSON: {wrong}") from None
+        raise Unreadable(f"its value is no JSON: {wrong}") from None
 
 
 def _text(raw: bytes, what: str) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise _Unreadable(f"its {what} is no text in UTF-8") from None
+        raise Unreadable(f"its {what} is no text in UTF-8") from None

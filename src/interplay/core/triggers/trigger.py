@@ -1,4 +1,4 @@
-"""A trigger: messages of a topic, or calls of a webhook, start runs of a flow."""
+"""A trigger: messages of a topic, or calls of a webhook, start runs of a flow; or messages are answered by a model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from interplay.core.webhooks.signing import Scheme
 Format = Literal["json", "text", "bytes"]
 MOST_BATCH: Final = 1000
 _SECRET: Final = re.compile(r"secret://[A-Za-z0-9._-]{1,200}")
+MOST_AT_ONCE: Final = 256
+_OF_FLOWS: Final = frozenset({"channel", "version", "inputs", "most_queued", "priority"})
+_OF_MODELS: Final = frozenset({"task", "request", "output", "together", "at_once"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -34,6 +37,15 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         return self
 
 
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the answers of a model go. `key` and `value` may name `message` and `answer`; without a key, that of the
+    message."""
+
+    topic: str
+    key: Any = None
+    value: Any = "$answer"
+
+
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """As its owner wrote it. Values of `filter`, `inputs` and `dedupe` may name `message` with `key`, `value`,
     `headers`, `topic`, `partition`, `offset` and `time` (seconds since the epoch).
@@ -42,10 +54,13 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     topic for messages that can start nothing; without it they are counted and logged. `start`: where a trigger that
     is new begins. `most_queued`: it reads on when fewer of its project's runs are queued. `webhook`: where it reads no
     topic and is called: `message.key` is what tells a call from others, then.
+
+    With `model` instead of `flow` each message asks it `request`, and the answer goes to `output`. `task`: what is
+    asked of it, where that is not what it is for. `together`: messages of one call; `at_once`: calls at the same time.
     """
 
     topic: str = ""
-    flow: str = ""
+    flow: str | None = None
     channel: str | None = None
     version: str | None = None
     format: Format = "json"
@@ -58,15 +73,21 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     most_queued: int = 10_000
     priority: int = 0
     webhook: Hook | None = None
+    model: str | None = None
+    task: Literal["chat", "embed", "classify", "predict"] | None = None
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
+    output: Output | None = None
+    together: int | None = None
+    at_once: int = 16
 
     def checked(self) -> Trigger:
         """Itself. Raises InvalidInput that says where."""
-        if not self.flow:
-            raise InvalidInput("A trigger names the flow that it starts.", where="flow")
+        self._check_purpose()
         if self.webhook is not None:
             self._check_hook(self.webhook)
-        topics = (("topic", self.topic if self.webhook is None else None), ("dead_letters", self.dead_letters))
-        for where, topic in topics:
+        reads = self.topic if self.webhook is None else None
+        out = self.output.topic if self.output is not None else None
+        for where, topic in (("topic", reads), ("dead_letters", self.dead_letters), ("output.topic", out)):
             problem = topic_problem(topic) if topic is not None else None
             if problem is not None:
                 raise InvalidInput(f"{problem}.", where=where)
@@ -74,7 +95,14 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
             raise InvalidInput("A trigger names a channel of its flow or a version of it.", where="version")
         if self.dead_letters == self.topic:
             raise InvalidInput("A trigger that reads its own dead letters would never end.", where="dead_letters")
-        for where, number, most in (("batch", self.batch, MOST_BATCH), ("most_queued", self.most_queued, 10_000_000)):
+        if out is not None and out in (self.topic, self.dead_letters):
+            raise InvalidInput("Answers need a topic of their own.", where="output.topic")
+        for where, number, most in (
+            ("batch", self.batch, MOST_BATCH),
+            ("most_queued", self.most_queued, 10_000_000),
+            ("together", self.together or 1, MOST_BATCH),
+            ("at_once", self.at_once, MOST_AT_ONCE),
+        ):
             if not 1 <= number <= most:
                 raise InvalidInput(f"`{where}` is {number}; 1 to {most:,} are allowed.", where=where)
         if not -100 <= self.priority <= 100:
@@ -89,6 +117,21 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
             raise InvalidInput(
                 "A trigger that is called has no dead letters: the caller is told what is wrong.", where="dead_letters"
             )
+        if self.model is not None:
+            raise InvalidInput("A trigger that is called starts runs of a flow.", where="model")
+
+    def _check_purpose(self) -> None:
+        """It is for a flow or for a model, and has no field of the other."""
+        if (self.flow is None) == (self.model is None):
+            raise InvalidInput("A trigger names a flow to start or a model to ask, and one of them.", where="flow")
+        for field in msgspec.structs.fields(Trigger):
+            ours, value = field.name in (_OF_FLOWS if self.model is not None else _OF_MODELS), getattr(self, field.name)
+            default = field.default if field.default is not msgspec.NODEFAULT else {}
+            if ours and value != default:
+                noun = "starts runs of a flow" if self.model is not None else "asks a model"
+                raise InvalidInput(f"`{field.name}` is for a trigger that {noun}.", where=field.name)
+        if self.model is not None and self.output is None:
+            raise InvalidInput("The answers of a model go to a topic: `output: {topic: …}`.", where="output")
 
 
 def trigger_name(name: str) -> str:

@@ -70,7 +70,12 @@ def make_context(platform: Platform) -> Context:
         ExplainRoute(platform.live, platform.clock),
         ManageSchedules(platform.schedules, platform.prepare_fire(), platform.bus, new_id),
         ManageTriggers(
-            platform.trigger_store, platform.flows, platform.broker.readers, platform.bus, platform.webhooks.keys
+            platform.trigger_store,
+            platform.flows,
+            platform.calls,
+            platform.broker.readers,
+            platform.bus,
+            platform.webhooks.keys,
         ),
         ManageWebhooks(platform.webhooks.store, platform.webhooks.sender, platform.webhooks.keys, platform.bus, new_id),
     )

@@ -28,6 +28,8 @@ def shown(kept: KeptTrigger) -> dict[str, Any]:
     hook = trigger.webhook
     written["topic"] = None if hook is not None else trigger.topic
     written["webhook"] = {"scheme": hook.scheme, "secret": hook.secret} if hook is not None else None
+    if trigger.output is not None:
+        written["output"] = {name: getattr(trigger.output, name) for name in trigger.output.__struct_fields__}
     return {
         "trigger": str(kept.trigger_id),
         "name": kept.name,

@@ -11,7 +11,7 @@ class TriggerTally(TypedDict):
     """Messages since the trigger was made."""
 
     started: int
-    """They started a run."""
+    """They started a run, or were answered."""
     doubled: int
     """Their run was there already."""
     passed: int
@@ -29,8 +29,17 @@ class TriggerHook(TypedDict):
     """`secret://name` where they gave it; None: it was made here."""
 
 
+class TriggerOutput(TypedDict):
+    """The topic for a model's answers."""
+
+    topic: str
+    key: Any
+    value: Any
+
+
 class Trigger(TypedDict):
-    """Messages of a topic, or calls of a webhook, start runs of a flow. Times are seconds since the epoch."""
+    """Messages of a topic, or calls of a webhook, start runs of a flow; or messages are answered by a model. Times are
+    seconds since the epoch."""
 
     trigger: str
     """Its id, a UUID."""
@@ -41,7 +50,8 @@ class Trigger(TypedDict):
     """None: it reads a topic."""
     address: str | None
     """Where it is called, behind the server's own address."""
-    flow: str
+    flow: str | None
+    """None: its messages feed a model."""
     channel: str | None
     version: str | None
     format: Literal["json", "text", "bytes"]
@@ -56,6 +66,17 @@ class Trigger(TypedDict):
     batch: int
     most_queued: int
     priority: int
+    model: str | None
+    """The alias that its messages ask."""
+    task: Literal["chat", "embed", "classify", "predict"] | None
+    request: dict[str, Any]
+    """What each message asks, as it is written."""
+    output: TriggerOutput | None
+    """Where answers go."""
+    together: int | None
+    """Messages of one call; None: as many as are usual for the task."""
+    at_once: int
+    """Calls at the same time."""
     paused: bool
     tally: TriggerTally
     problem: str | None
