@@ -44,7 +44,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
 
-    def __init__(self, dice: random.Random, limit: int = 2_000_000) -> None:
+    def __init__(self, dice: random.Random, limit: int = 100_000) -> None:
         super().__init__()
         self.dice = dice
         self.now = 0.0
