@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INTERPLAY := .venv/bin/interplay
 
-.PHONY: help demo up check test e2e bench bench-peers client kafka up-cluster down-cluster wheel docs format unit seek lock clean setup
+.PHONY: help demo up check test e2e bench bench-peers client kafka up-cluster down-cluster wheel docs format unit seek simulate lock clean setup
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ unit: setup ## Only the unit tests
 seek: setup ## Property tests with new random examples, ROUNDS=5 times; the fixed ones are in `check`
 	@for round in $$(seq $(or $(ROUNDS),5)); do \
 		$(PYTHON) -m pytest tests/unit -m hypothesis -n auto -q --hypothesis-profile=seek --hypothesis-seed=random || exit 1; done
+
+simulate: setup ## The protocol of runs under faults drawn from SEEDS=10000 seeds, in simulated time; 200 of them are in `test`
+	@$(PYTHON) -m tests.simulation $(or $(SEEDS),10000) $(FROM)
 
 lock: setup ## Resolve the dependencies anew into uv.lock
 	@.cache/uv/bin/uv lock --upgrade

@@ -10,7 +10,7 @@ import pytest
 
 from interplay.core.runs.events import EventKind, RunFailed, decode_body, encode_value
 from interplay.core.runs.status import RunStatus
-from interplay.ports.run_queue import CommitBatch, Snapshot, ValueRefused, WaitRow
+from interplay.ports.run_queue import ClaimedRun, CommitBatch, OutcomeUnknown, Snapshot, ValueRefused, WaitRow
 from tests.conformance.conftest import Stores, batch, claimed, new_id, new_run, row, worker
 
 
@@ -118,19 +118,36 @@ class TestTurns:
         assert sorted(found) == sorted(run.run_id for run in runs)
 
 
+async def adopted_by(stores: Stores, worker_id: UUID, *known: UUID) -> list[ClaimedRun]:
+    found: list[ClaimedRun] = await stores.queue.adopt(worker_id, await stores.queue.orphans(worker_id, known))
+    return found
+
+
 class TestAdoption:
     """A claim whose answer got lost: the worker owns runs that nobody told it of."""
+
+    async def test_one_that_comes_late_leaves_alone_what_was_claimed_since(self, stores: Stores) -> None:
+        """It was given up, and another look took the runs; then it is carried out after all."""
+        worker_id = await worker(stores)
+        await claimed(stores, worker_id)
+        orphans = await stores.queue.orphans(worker_id, [])
+        [adopted] = await stores.queue.adopt(worker_id, orphans)
+        since = await claimed(stores, worker_id)
+        assert await stores.queue.adopt(worker_id, orphans) == []
+        for run in (adopted, since):
+            answer = await stores.queue.commit(worker_id, batch(run, row(run, 1), status=RunStatus.SUCCEEDED))
+            assert answer.changed == {run.run_id}
 
     async def test_what_the_worker_does_not_know_of_is_found_under_a_higher_fence(self, stores: Stores) -> None:
         worker_id = await worker(stores)
         known, unknown = await claimed(stores, worker_id), await claimed(stores, worker_id)
-        adopted = await stores.queue.adopt(worker_id, [known.run_id])
+        adopted = await adopted_by(stores, worker_id, known.run_id)
         assert [(run.run_id, run.fence) for run in adopted] == [(unknown.run_id, unknown.fence + 1)]
 
     async def test_the_claim_itself_can_end_nothing_any_more(self, stores: Stores) -> None:
         worker_id = await worker(stores)
         run = await claimed(stores, worker_id)
-        await stores.queue.adopt(worker_id, [])
+        await adopted_by(stores, worker_id)
         answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.SUCCEEDED))
         assert answer.changed == frozenset()
 
@@ -139,19 +156,19 @@ class TestAdoption:
         ended = await claimed(stores, worker_id)
         await stores.queue.commit(worker_id, batch(ended, row(ended, 1), status=RunStatus.SUCCEEDED))
         await claimed(stores, await worker(stores))
-        assert await stores.queue.adopt(worker_id, []) == []
+        assert await adopted_by(stores, worker_id) == []
 
     async def test_a_worker_without_a_lease_adopts_nothing(self, stores: Stores) -> None:
         worker_id = await worker(stores, 0.2)
         await claimed(stores, worker_id)
         await asyncio.sleep(0.3)
-        assert await stores.queue.adopt(worker_id, []) == []
+        assert await adopted_by(stores, worker_id) == []
 
     async def test_its_numbers_go_on_after_what_is_committed(self, stores: Stores) -> None:
         worker_id = await worker(stores)
         run = await claimed(stores, worker_id)
         await stores.queue.commit(worker_id, batch(run, row(run, 1)))
-        assert (await stores.queue.adopt(worker_id, []))[0].seq == 1
+        assert (await adopted_by(stores, worker_id))[0].seq == 1
 
 
 class TestOverdue:
@@ -216,6 +233,26 @@ class TestCommit:
         await stores.queue.commit(worker_id, batch(run, row(run, 1)))
         assert (await stores.queue.commit(worker_id, batch(run, row(run, 1, output="other")), resend=True)).alive
         assert [event.body for event in await stores.runs.events(1, run.run_id)] == [row(run, 1).body]
+
+    async def test_a_first_send_that_meets_its_own_events_writes_nothing(self, stores: Stores) -> None:
+        """It was given up and sent again, and is carried out after that."""
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        await stores.queue.commit(worker_id, batch(run, row(run, 1)))
+        with pytest.raises(OutcomeUnknown):
+            await stores.queue.commit(worker_id, batch(run, row(run, 1), row(run, 2, "b")))
+        assert len(await stores.runs.events(1, run.run_id)) == 1
+
+    async def test_one_that_comes_late_lets_a_run_that_is_gone_wait_for_nothing(self, stores: Stores) -> None:
+        worker_id = await worker(stores)
+        run = await claimed(stores, worker_id)
+        wanted = batch(run, row(run, 1))
+        wanted.waits.append(WaitRow(run.run_id, "ok", "approval", "approval:ok", None, b"\x80"))
+        await stores.queue.commit(worker_id, wanted)
+        assert len(await stores.runs.waiting(1, None, 10)) == 1
+        await stores.queue.commit(worker_id, batch(run, row(run, 2), status=RunStatus.SUCCEEDED))
+        await stores.queue.commit(worker_id, wanted, resend=True)
+        assert await stores.runs.waiting(1, None, 10) == []
 
     async def test_an_end_sent_twice_is_told_by_its_standing(self, stores: Stores) -> None:
         worker_id = await worker(stores)

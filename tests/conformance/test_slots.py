@@ -31,5 +31,11 @@ class TestSlots:
         await stores.queue.retire(dead)
         assert await stores.slots.take(1, "k", 1, alive, "b")
 
+    async def test_a_worker_hears_which_it_has(self, stores: Stores) -> None:
+        mine, other = await worker(stores), await worker(stores)
+        for worker_id, key, holder in ((mine, "k", "a"), (mine, "l", "b"), (other, "k", "c")):
+            assert await stores.slots.take(1, key, 2, worker_id, holder)
+        assert sorted(await stores.slots.held(mine)) == [(1, "k", "a"), (1, "l", "b")]
+
     async def test_a_worker_that_is_not_there_gets_none(self, stores: Stores) -> None:
         assert not await stores.slots.take(1, "k", 1, new_id(), "a")

@@ -146,7 +146,7 @@ async def end_by_a_claim_that_nobody_heard_of(stores: Stores, url: str) -> bool:
     """A claim whose answer got lost is adopted: what still believes in that claim must not end the run."""
     worker_id = await worker(stores)
     run = await claimed(stores, worker_id)
-    await stores.queue.adopt(worker_id, [])
+    await stores.queue.adopt(worker_id, await stores.queue.orphans(worker_id, []))
     answer = await stores.queue.commit(worker_id, batch(run, status=RunStatus.SUCCEEDED))
     return answer.changed == frozenset()
 

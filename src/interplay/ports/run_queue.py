@@ -55,6 +55,13 @@ class ClaimedRun:
     published: int | None = None
 
 
+class Orphan(NamedTuple):
+    """A run that a worker owns under `fence` without having heard of it."""
+
+    run_id: UUID
+    fence: int
+
+
 class JournalRow(NamedTuple):
     """One event on its way into the journal: a plain tuple, because a busy worker makes 20,000 a second."""
 
@@ -195,11 +202,18 @@ class RunQueue(Protocol):
         """
         ...
 
-    async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
+    async def orphans(self, worker_id: UUID, known: Sequence[UUID]) -> list[Orphan]:
         """What the worker owns beside the runs that it knows of: claimed in a statement whose answer got lost.
 
-        Each under a higher fence, so that nothing else can be done in the name of that claim. Not to be
-        called while a claim of the same worker is under way. Raises OutcomeUnknown: ask again.
+        Not to be called while a claim of the same worker is under way.
+        """
+        ...
+
+    async def adopt(self, worker_id: UUID, orphans: Sequence[Orphan]) -> list[ClaimedRun]:
+        """Takes these, each under a higher fence, so that nothing else can be done in the name of that claim.
+
+        It names the fences, because it may be carried out long after it was given up: what the worker has claimed
+        or adopted since is left alone. Raises OutcomeUnknown: look for orphans again.
         """
         ...
 

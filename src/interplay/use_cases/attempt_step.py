@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -28,10 +29,10 @@ from interplay.ports.clock import Clock
 from interplay.ports.result_cache import ResultCache
 from interplay.ports.slots import Slots
 from interplay.use_cases.evaluate_values import EvaluateValues
+from interplay.use_cases.hold_slots import HoldSlots
 from interplay.use_cases.step_call import StepCall, StepExecutor, StepResult
 
 _LONGEST_SLOT = 255  # characters
-_SLOT_PAUSE, _LONGEST_SLOT_PAUSE = 0.02, 0.5  # seconds between two looks for a free slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class AttemptStep:
     def __init__(self, executor: StepExecutor, cache: ResultCache, slots: Slots, clock: Clock) -> None:
         self._executor = executor
         self._cache = cache
-        self._slots = slots
+        self.slots = HoldSlots(slots, clock)
         self._clock = clock
         self.values = EvaluateValues()
 
@@ -115,15 +116,9 @@ class AttemptStep:
         limit = step.plan.policy.limit
         if limit is None or step.plan.limit_key is None:
             return await self._outside(step, call, intend)
-        key, holder = _slot(str(step.plan.limit_key.evaluate(step.scope.names))), f"{who.run_id}:{step.key}"
-        pause = _SLOT_PAUSE
-        while not await self._slots.take(who.project_id, key, limit.concurrency, who.worker_id, holder):
-            await self._clock.sleep_until(self._clock.monotonic() + pause)
-            pause = min(pause * 1.5, _LONGEST_SLOT_PAUSE)
-        try:
+        key, whose = _slot(str(step.plan.limit_key.evaluate(step.scope.names))), f"{who.run_id}:{step.key}"
+        async with self.slots.slot(who.project_id, key, limit.concurrency, who.worker_id, whose):
             return await self._outside(step, call, intend)
-        finally:
-            await asyncio.shield(self._slots.release(who.project_id, key, holder))
 
     async def _outside(self, step: StepState, call: StepCall, intend: Callable[[Body], Awaitable[None]]) -> StepResult:
         if step.plan.policy.effect is not None:
@@ -146,13 +141,18 @@ class AttemptStep:
     async def _kept(self, call: StepCall) -> Any:
         if call.policy.cache is None:
             return None
-        raw = await self._cache.get(call.project_id, await self._executor.cache_digest(call))
+        digest = await self._executor.cache_digest(call)
+        try:
+            raw = await self._cache.get(call.project_id, digest)
+        except Unavailable:
+            return None  # what is kept saves a call; a run does not depend on it
         return decode_value(raw) if raw is not None else None
 
     async def _keep(self, call: StepCall, result: StepResult) -> None:
         if call.policy.cache is not None:
             digest = await self._executor.cache_digest(replace(call, on_delta=None))
-            await self._cache.put(call.project_id, digest, encode_value(result.output), call.policy.cache)
+            with contextlib.suppress(Unavailable):  # the call was made, and its result is what counts
+                await self._cache.put(call.project_id, digest, encode_value(result.output), call.policy.cache)
 
 
 def _check_storable(what: str, value: Any) -> None:

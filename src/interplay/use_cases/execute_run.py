@@ -126,7 +126,8 @@ class RunExecution:
         self._snapshotting = False
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
-        self._closing = False
+        self._closing = False  # a change of the run is on its way: it ends, parks or moves, or that was turned down
+        self._turned_down = False
         self.sig = run.sig
         self.over = False
 
@@ -142,27 +143,27 @@ class RunExecution:
     @_guarded
     def wake(self) -> None:
         """What time has made due, then everything that follows."""
-        if not self.over:
+        if not self.over and not self._closing:
             self._start_when_durable(self.machine.wake(self._host.now()))
             self.pump()
 
     @_guarded
     def told(self, sig: int, signals: Sequence[Signal] | None, cancel_requested: bool) -> None:
         """The run's signals as they are now (None: as they were), and whether somebody asked to cancel it."""
-        if self.over:
-            return
+        if self.over or (self._closing and not self._turned_down):
+            return  # nothing may be written after a change that may have been made; if it was not, one looks again
         self.sig = sig
-        self._closing = False
+        self._closing = self._turned_down = False
         if signals is not None:
             self.machine.deliver(signals)
         if cancel_requested:
             self.machine.cancel("cancelled by request")
-        self.pump()
+        self.wake()
 
     @_guarded
     def pump(self) -> None:
         """Starts what can start and sends off what is to be durable. Safe to call at any time."""
-        if self._pumping or self.over:
+        if self._pumping or self.over or self._closing:
             return
         self._pumping = True
         try:
@@ -453,6 +454,7 @@ class RunExecution:
         if held is not None:
             self._start_held(held)
         if change is not None:
+            self._turned_down = True
             self._host.look_again(self)
         elif held:
             self._flush()  # all that the machine decides was decided when the results were folded

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 
 _LOG = logging.getLogger("interplay.worker")
+_AWAY_PAUSE = 0.1  # seconds between two tries while the ledger is away
 
 
 def _nobody() -> None:
@@ -155,7 +156,7 @@ class Tenure:
                 fresh = standing is not None and standing.sig != execution.sig
                 signals = (await self._parts.queue.signals([run_id])).get(run_id, ()) if fresh else None
             except Unavailable:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(_AWAY_PAUSE)
                 continue
             if standing is None or standing.worker_id != self.worker_id:
                 execution.drop()
@@ -183,7 +184,11 @@ class Tenure:
         return await self._parts.attempts.run(who, step, intend, on_delta)
 
     async def expand(self, run: ClaimedRun, machine: RunMachine, step: StepState) -> Body:
-        return await self._parts.expand.run(run.project_id, machine, step)
+        while True:
+            try:
+                return await self._parts.expand.run(run.project_id, machine, step)
+            except Unavailable:
+                await asyncio.sleep(_AWAY_PAUSE)  # the ledger is away: that costs time, and fails no step
 
     # ------------------------------------------------------------------ the lease
 

@@ -89,7 +89,7 @@ class Worker:
         self._recover = RecoverRun(parts.queue, parts.blobs, parts.plans)
         self._snapshots = TakeSnapshot(parts.queue)
         self._full = False
-        self._unsure_until = 0.0
+        self._unsure_until: float | None = None  # from then on, one more look says that all is known
         self._overdue_at = 0.0
 
     def stop(self) -> None:
@@ -185,8 +185,8 @@ class Worker:
             self._hint.clear()
             room = min(options.capacity - len(tenure.executions), options.claim_most)
             claimed = 0
-            if tenure.lease.held and self.parts.clock.monotonic() < self._unsure_until:
-                await self._adopt(tenure)
+            if tenure.lease.held and self._unsure_until is not None:
+                await self._adopt(tenure, self._unsure_until)
             if room > 0 and tenure.lease.held:
                 claimed = await self._claim_some(tenure, room)
             self._full = claimed > 0 or room <= 0  # there may be more than there was room for
@@ -216,18 +216,21 @@ class Worker:
         return len(runs)
 
     async def _unsure(self) -> None:
-        """A claim may have happened, or may still happen: for a while to come, look for what it took."""
+        """A claim may have happened, or may still happen: for a while to come, and once after it, look for what it
+        took. Once after it, because this process may stand still for that while."""
         self.counted.away += 1
         self._unsure_until = self.parts.clock.monotonic() + self.options.lease
         await asyncio.sleep(_AWAY_PAUSE)
 
-    async def _adopt(self, tenure: Tenure) -> None:
+    async def _adopt(self, tenure: Tenure, until: float) -> None:
         """Takes the runs of claims whose answer got lost: nobody else would ever execute them under this id.
 
         Only ever between two claims: a claim under way has runs that nobody here knows of yet.
         """
+        last = self.parts.clock.monotonic() >= until
         try:
-            runs = await self.parts.queue.adopt(tenure.worker_id, tenure.known)
+            orphans = await self.parts.queue.orphans(tenure.worker_id, tenure.known)
+            runs = await self.parts.queue.adopt(tenure.worker_id, orphans) if orphans else []
         except Unavailable:
             await self._unsure()
             return
@@ -235,6 +238,8 @@ class Worker:
             self.counted.runs_adopted += len(runs)
             _LOG.info("adopted the runs of a claim whose answer got lost", extra={"runs": len(runs)})
             await self._take(tenure, runs)
+        if last and self._unsure_until == until:
+            self._unsure_until = None
 
     async def _take(self, tenure: Tenure, runs: list[ClaimedRun]) -> None:
         """Folds each run's journal and begins to execute it."""
@@ -284,6 +289,7 @@ class Worker:
                 if await queue.wake_due(1000):
                     self.nudge()
                 await self._end_overdue()
+                await self.parts.attempts.slots.tidy(tenure.worker_id)
             except Unavailable as away:
                 _LOG.warning("sweep postponed: %s", away)
 

@@ -111,7 +111,7 @@ class Bench:
             ExpandFlow(flows, plans, clock),
             new_id,
         )
-        self.worker = Worker(parts, WorkerOptions(poll=0.02, **options))
+        self.worker = Worker(parts, WorkerOptions(**{"poll": 0.02, **options}))
 
     async def submit(self) -> UUID:
         given = self.raw if self.raw is not None else encode_value(self.inputs)
@@ -179,6 +179,28 @@ class TestOneRun:
             run = await made.submit()
             assert await made.ended(run) is RunStatus.SUCCEEDED
             assert [event.seq for event in await made.runs.events(1, run)] == [1, 2, 3, 4]
+
+
+class TestParking:
+    async def test_what_time_brings_while_a_run_parks_is_written_by_its_next_owner(self) -> None:
+        """The commit that parks it may be through already: what came after it would be somebody else's numbers."""
+        flow = plan(added("a"), step("w", "wait", values={"for": const(5.0)}), version=VERSION)
+        async with bench(flow) as made:
+            made.queue.gate.clear()
+            run = await made.submit()
+            await made.queue.arrived.wait()
+            tenure = made.worker.tenure
+            assert tenure is not None
+            tenure.now = lambda: time.time() + 60.0
+            for _ in range(2):
+                tenure.executions[run].wake()
+                tenure.executions[run].told(0, None, False)  # somebody's hint, and nothing new
+            made.queue.gate.set()
+            async with asyncio.timeout(10):
+                while run in tenure.executions:
+                    await asyncio.sleep(0.002)
+            assert made.queue.keys() == [[None, "w", "a"]]
+            assert (await made.runs.get(1, run)).status is RunStatus.WAITING
 
 
 class TestBeforeACommitIsDurable:

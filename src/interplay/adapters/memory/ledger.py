@@ -44,6 +44,11 @@ class RunRow:
     signals: list[Signal] = field(default_factory=list)
     waits: dict[str, tuple[WaitRow, float]] = field(default_factory=dict)
 
+    @property
+    def numbers(self) -> set[int]:
+        """Of the events that are there."""
+        return {event.seq for event in self.journal}
+
 
 class MemoryLedger:
     """Everything between two awaits is atomic: one event loop, no threads."""

@@ -18,6 +18,8 @@ from interplay.ports.run_queue import (
     CommitAnswer,
     CommitBatch,
     History,
+    Orphan,
+    OutcomeUnknown,
     ReapAnswer,
     RenewAnswer,
     RunChange,
@@ -87,28 +89,36 @@ class MemoryRunQueue:
             row.fence += 1
         return [_claimed(row) for row in claimed]
 
-    async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
+    async def orphans(self, worker_id: UUID, known: Sequence[UUID]) -> list[Orphan]:
+        mine = self._owned(worker_id)
+        return [Orphan(run_id, row.fence) for run_id, row in mine.items() if run_id not in known]
+
+    async def adopt(self, worker_id: UUID, orphans: Sequence[Orphan]) -> list[ClaimedRun]:
         if not self._ledger.alive(worker_id):
             return []
-        orphans = [row for run_id, row in self._owned(worker_id).items() if run_id not in known]
-        for row in orphans:
+        mine = self._owned(worker_id)
+        adopted = [mine[run_id] for run_id, fence in orphans if run_id in mine and mine[run_id].fence == fence]
+        for row in adopted:
             row.fence += 1
             row.seq = row.journal[-1].seq if row.journal else row.seq
-        return [_claimed(row) for row in orphans]
+        return [_claimed(row) for row in adopted]
 
-    async def commit(self, worker_id: UUID, batch: CommitBatch, resend: bool = False) -> CommitAnswer:  # noqa: ARG002
+    async def commit(self, worker_id: UUID, batch: CommitBatch, resend: bool = False) -> CommitAnswer:
         if not self._ledger.alive(worker_id):
             return CommitAnswer(False, frozenset())
         if any(wait.due_at is not None and not abs(wait.due_at) < _LAST_MOMENT for wait in batch.waits):
             raise ValueRefused("A time is out of the range that the ledger has.")
         now = self._clock.now()
+        there = [new for new in batch.rows if new.seq in self._ledger.runs[new.run_id].numbers]
+        if there and not resend:
+            raise OutcomeUnknown("Events are there already: nothing was written.")
         for new in batch.rows:
-            row = self._ledger.runs[new.run_id]
-            if all(event.seq != new.seq for event in row.journal[-len(batch.rows) - 8 :]):
+            if new not in there:
                 event = StoredEvent(new.seq, new.kind, new.step_key, new.attempt, new.fence, new.body, now)
-                row.journal.append(event)
+                self._ledger.runs[new.run_id].journal.append(event)
         for wait in batch.waits:
-            self._ledger.runs[wait.run_id].waits[wait.step_key] = (wait, now)
+            if self._ledger.runs[wait.run_id].worker_id == worker_id:
+                self._ledger.runs[wait.run_id].waits[wait.step_key] = (wait, now)
         for run_id, key in batch.waits_over:
             self._ledger.runs[run_id].waits.pop(key, None)
         return CommitAnswer(True, frozenset(c.run_id for c in batch.changes if self._change(worker_id, c)))

@@ -22,3 +22,11 @@ class MemorySlots:
 
     async def release(self, project_id: int, key: str, holder: str) -> None:
         self._ledger.slots.get((project_id, key), {}).pop(holder, None)
+
+    async def held(self, worker_id: UUID) -> list[tuple[int, str, str]]:
+        return [
+            (project_id, key, holder)
+            for (project_id, key), holders in self._ledger.slots.items()
+            for holder, owner in holders.items()
+            if owner == worker_id
+        ]

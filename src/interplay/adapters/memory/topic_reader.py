@@ -29,9 +29,15 @@ class MemoryTopicReader:
         try:
             yield reader
         finally:
-            mine = self.owners[group]
-            for partition in [number for number, owner in mine.items() if owner is reader]:
-                del mine[partition]
+            self.evict(group, reader)
+
+    def evict(self, group: str, member: MemoryMember) -> None:
+        """The group goes on without it, as without one that the broker has not heard of for long. When it comes back
+        it reads on from what is committed."""
+        mine = self.owners[group]
+        for partition in [number for number, owner in mine.items() if owner is member]:
+            del mine[partition]
+        member.forget()
 
     async def lag(self, group: str, topic: str) -> Mapping[int, int | None]:
         partitions = self.partitions(topic)
@@ -60,7 +66,7 @@ class MemoryMember(TopicMember):
     async def batch(self, most: int, within: float) -> list[Message]:
         deadline = time.monotonic() + within
         while True:
-            found = self._there(most)
+            found = self.there(most)
             if found or time.monotonic() >= deadline:
                 return found
             await asyncio.sleep(0.005)
@@ -68,7 +74,10 @@ class MemoryMember(TopicMember):
     async def stay(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    def _there(self, most: int) -> list[Message]:
+    def forget(self) -> None:
+        self._next.clear()
+
+    def there(self, most: int) -> list[Message]:
         owners = self._topics.owners[self._group]
         found: list[Message] = []
         for partition in range(len(self._topics.partitions(self._topic))):

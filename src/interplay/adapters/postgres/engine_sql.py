@@ -59,11 +59,16 @@ update run r set status = 1, worker_id = $1, fence = r.fence + 1 from c where r.
 returning {_CLAIMED}, (select count(*) from p)::int as projects, (select max(project_id) from p) as last_project"""
 
 
-# The fence rises, so that a claim that nobody heard of can end nothing, whoever believes in it.
+ORPHANS: Final = """select run_id, fence from run
+where worker_id = $1 and status = 1 and not (run_id = any($2::uuid[]))"""
+
+# The fence rises, so that a claim that nobody heard of can end nothing, whoever believes in it. Only from the fence
+# that was seen: this statement may come late, after a claim that was heard of.
 ADOPT: Final = f"""with {_ME}
 update run r set fence = r.fence + 1,
   seq = coalesce((select max(j.seq) from journal j where j.shelf = r.shelf and j.run_id = r.run_id), r.seq)
-from me where r.worker_id = $1 and r.status = 1 and not (r.run_id = any($2::uuid[]))
+from me, unnest($2::uuid[], $3::bigint[]) t(run_id, fence)
+where r.run_id = t.run_id and r.fence = t.fence and r.worker_id = $1 and r.status = 1
 returning {_CLAIMED}"""
 
 
@@ -102,7 +107,7 @@ def commit(*, changes: bool, waits: bool, waits_over: bool, resend: bool) -> str
             f"""w as (insert into wait(run_id, step_key, project_id, flow_name, what, name, due_at, body)
   select t.r, t.s, r.project_id, r.flow_name, t.w, t.n, to_timestamp(t.d), t.b from me,
     unnest(${n + 1}::uuid[], ${n + 2}::text[], ${n + 3}::text[], ${n + 4}::text[], ${n + 5}::float8[], ${n + 6}::bytea[])
-      t(r, s, w, n, d, b) join run r on r.run_id = t.r
+      t(r, s, w, n, d, b) join run r on r.run_id = t.r and coalesce(r.worker_id = $1, false)
   on conflict (run_id, step_key) do update
     set what = excluded.what, name = excluded.name, due_at = excluded.due_at, body = excluded.body)"""
         )

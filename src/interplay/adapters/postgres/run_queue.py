@@ -23,6 +23,7 @@ from interplay.ports.run_queue import (
     CommitAnswer,
     CommitBatch,
     History,
+    Orphan,
     OutcomeUnknown,
     ReapAnswer,
     RenewAnswer,
@@ -95,9 +96,14 @@ class PostgresRunQueue:
         self._after_project = rows[0]["last_project"] if self._projects == sql.TURNS else 0
         return rows
 
-    async def adopt(self, worker_id: UUID, known: Sequence[UUID]) -> list[ClaimedRun]:
+    async def orphans(self, worker_id: UUID, known: Sequence[UUID]) -> list[Orphan]:
+        rows = await self._on(self._claims, sql.ORPHANS, worker_id, list(known))
+        return [Orphan(row["run_id"], row["fence"]) for row in rows]
+
+    async def adopt(self, worker_id: UUID, orphans: Sequence[Orphan]) -> list[ClaimedRun]:
+        ids, fences = [orphan.run_id for orphan in orphans], [orphan.fence for orphan in orphans]
         try:
-            rows = await self._on(self._claims, sql.ADOPT, worker_id, list(known))
+            rows = await self._on(self._claims, sql.ADOPT, worker_id, ids, fences)
         except Unavailable as away:
             raise OutcomeUnknown(away.detail, retry_after=away.retry_after) from away
         return [_claimed(row) for row in rows]

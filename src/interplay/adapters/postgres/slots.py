@@ -15,6 +15,8 @@ select $1, $2, $3, $4 where (select count(*) from slot where project_id = $1 and
 on conflict (project_id, key, holder) do update set worker_id = excluded.worker_id returning 1"""
 _RELEASE: Final = "delete from slot where project_id = $1 and key = $2 and holder = $3"
 
+_HELD: Final = "select project_id, key, holder from slot where worker_id = $1"
+
 
 class PostgresSlots:
     def __init__(self, database: Database) -> None:
@@ -32,3 +34,8 @@ class PostgresSlots:
     async def release(self, project_id: int, key: str, holder: str) -> None:
         async with self._database.session() as connection:
             await connection.execute(_RELEASE, project_id, key, holder)
+
+    async def held(self, worker_id: UUID) -> list[tuple[int, str, str]]:
+        async with self._database.session() as connection:
+            rows = await connection.fetch(_HELD, worker_id)
+        return [(row["project_id"], row["key"], row["holder"]) for row in rows]
