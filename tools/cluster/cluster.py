@@ -129,7 +129,7 @@ class Cluster:
             **({"INTERPLAY_KEY": self.facts["key"]} if name.startswith("api-") else {}),
             **self._settings,
         }
-        (self.folder / "homes" / name).mkdir(parents=True, exist_ok=True)
+        self.home(name).mkdir(parents=True, exist_ok=True)
         return service_program(name, self.folder, self.facts["ports"][name], shared)
 
     # ------------------------------------------------------------------ what it says
@@ -155,6 +155,9 @@ class Cluster:
 
     def urls(self, service: str) -> list[str]:
         return [self.url(name) for name in self.names(service)]
+
+    def home(self, name: str) -> Path:
+        return self.folder / "homes" / name
 
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text(errors="replace")
