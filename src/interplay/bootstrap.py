@@ -23,7 +23,6 @@ from interplay.adapters.local_models.assets import install
 from interplay.adapters.local_models.child import ModelServerChild
 from interplay.adapters.mcp.tools import McpTools
 from interplay.adapters.memory.clock import SystemClock
-from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.secret_store import MemorySecretStore
 from interplay.adapters.memory.semantic_cache import MemorySemanticCache
 from interplay.adapters.openai_http.provider import OpenAIProviders
@@ -32,9 +31,9 @@ from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_running
-from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoints, armed_from
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
+from interplay.adapters.postgres.log_store import PostgresLogStore
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.result_cache import PostgresResultCache
@@ -46,8 +45,10 @@ from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
-from interplay.bootstrap_kafka import Broker, make_broker
+from interplay.bootstrap_events import Recorder, make_recorder
+from interplay.bootstrap_kafka import Broker, Buses, make_broker, make_bus
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
+from interplay.bootstrap_webhooks import Webhooks, make_webhooks
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
 from interplay.core.ids import uuid7
@@ -61,19 +62,25 @@ from interplay.use_cases.account_call import AccountCall
 from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.call_model import CallExtras, CallModel
 from interplay.use_cases.call_tool import CallTool
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks, DeliveryOptions
 from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
 from interplay.use_cases.fork_run import ForkRun
+from interplay.use_cases.keep_house import KeepHouse
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.publish_events import PublishEvents
+from interplay.use_cases.queue_deliveries import QueueDeliveries
 from interplay.use_cases.read_history import ReadHistory
+from interplay.use_cases.receive_hook import HookParts, ReceiveHook
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
-from interplay.use_cases.run_trigger import RunTriggers, TriggerParts
+from interplay.use_cases.run_trigger import RunTriggers
 from interplay.use_cases.shadow_call import ShadowCall
 from interplay.use_cases.submit_run import SubmitRun
+from interplay.use_cases.trigger_work import TriggerParts
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
 _LOG = logging.getLogger("interplay")
@@ -118,6 +125,7 @@ class Platform:
     database: Database
     clock: SystemClock
     bus: EventBus
+    buses: Buses
     runs: PostgresRunStore
     queue: PostgresRunQueue
     schedules: PostgresScheduleStore
@@ -141,6 +149,8 @@ class Platform:
     tenancy: Tenancy
     broker: Broker
     trigger_store: PostgresTriggerStore
+    log_store: PostgresLogStore
+    webhooks: Webhooks
 
     def worker(self) -> Worker:
         settings = self.settings
@@ -157,6 +167,7 @@ class Platform:
             AttemptStep(executor, self.cache, self.slots, self.clock),
             ExpandFlow(self.flows, self.plans, self.clock),
             new_id,
+            PublishEvents(self.broker.events, self.log_store, self.clock) if self.broker.events is not None else None,
         )
         lease = settings.lease_seconds
         options = WorkerOptions(
@@ -176,6 +187,11 @@ class Platform:
     def scheduler(self) -> Scheduler:
         return Scheduler(self.schedules, self.prepare_fire(), self.bus)
 
+    def housekeeping(self) -> KeepHouse:
+        days = self.settings.retention_days
+        forget = (lambda: self.maintenance.retire(days), lambda: self.schedules.forget(days))
+        return KeepHouse([self.maintenance.ensure_shelves, *forget])
+
     def triggers(self) -> RunTriggers | None:
         """None where there is no broker."""
         if self.broker.readers is None:
@@ -184,6 +200,32 @@ class Platform:
         return RunTriggers(
             TriggerParts(self.trigger_store, self.broker.readers, self.broker.writer, submit, self.runs, self.bus)
         )
+
+    def recorder(self) -> Recorder:
+        takers, namespace = [self.queue_deliveries()], self.settings.kafka_namespace
+        return make_recorder(self.broker, self.log_store, self.tenancy.usage, takers, namespace)
+
+    def queue_deliveries(self) -> QueueDeliveries:
+        """What takes events of the log for webhooks."""
+        return QueueDeliveries(self.webhooks.store, self.runs, self.bus)
+
+    def deliver_webhooks(self) -> DeliverWebhooks:
+        options = DeliveryOptions(retention_days=self.settings.retention_days)
+        return DeliverWebhooks(self.webhooks.store, self.webhooks.sender, self.bus, options)
+
+    def receive_hook(self) -> ReceiveHook:
+        """What starts runs of the calls of others."""
+        submit = SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id)
+        parts = HookParts(
+            self.trigger_store,
+            submit,
+            self.runs,
+            self.secrets,
+            self.webhooks.keys,
+            self.clock,
+            lambda: self.tenancy.snapshots.current.projects,
+        )
+        return ReceiveHook(parts)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -229,8 +271,7 @@ async def open_platform(
     try:
         await awaited(platform.maintenance.ensure_shelves, deadline, waits)
         await awaited(platform.tenancy.snapshots.load, deadline, waits)
-        if isinstance(platform.bus, PostgresEventBus):
-            await platform.bus.start()
+        await platform.buses.start()
         async with platform.tenancy.running():
             yield platform
     finally:
@@ -238,11 +279,11 @@ async def open_platform(
         await platform.calls.close()
         await platform.providers.close()
         await platform.http.close()
+        await platform.webhooks.close()
         await platform.broker.close()
         await platform.model_server.stop()
         await platform.queue.close()
-        if isinstance(platform.bus, PostgresEventBus):
-            await platform.bus.close()
+        await platform.buses.close()
         await database.close()
 
 
@@ -274,8 +315,10 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         LangChainProviders(secrets, checked_json, recently),
     )
     clock, cache = SystemClock(), PostgresResultCache(database)
-    runs = PostgresRunStore(database, failpoints)
-    bus = MemoryEventBus() if alone else PostgresEventBus(database)
+    broker = make_broker(settings)
+    runs = PostgresRunStore(database, failpoints, logged=broker.events is not None)
+    buses = make_bus(settings, database, broker.connection, alone)
+    bus = buses.bus
     models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
     tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
     live, comparisons = SnapshotModels(tenancy.snapshots), PostgresComparisonStore(database)
@@ -294,6 +337,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         database=database,
         clock=clock,
         bus=bus,
+        buses=buses,
         runs=runs,
         queue=PostgresRunQueue(database, failpoints),
         schedules=PostgresScheduleStore(database, runs, failpoints),
@@ -315,8 +359,10 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         comparisons=comparisons,
         calls=CallModel(live, providers.of, clock, random.random, CallExtras(reuse, shadows, accounts)),
         tenancy=tenancy,
-        broker=make_broker(settings),
+        broker=broker,
         trigger_store=PostgresTriggerStore(database),
+        log_store=PostgresLogStore(database),
+        webhooks=make_webhooks(settings, database, clock, failpoints),
     )
 
 

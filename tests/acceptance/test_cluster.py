@@ -15,7 +15,16 @@ from tests.acceptance.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(300)
 FLOW = "flow: plain\ninputs: {n: integer}\nsteps:\n  out: {set: {n: '${ inputs.n + 1 }'}}\noutput: $out.n\n"
-KINDS = {"gateway": 2, "api": 2, "worker": 3, "scheduler": 2, "model-server": 1, "postgres": 1, "kafka": 1}
+KINDS = {
+    "gateway": 2,
+    "api": 2,
+    "worker": 3,
+    "scheduler": 2,
+    "recorder": 1,
+    "model-server": 1,
+    "postgres": 1,
+    "kafka": 1,
+}
 
 
 def cluster(command: str, folder: Path, *, code: int = 0) -> str:

@@ -46,8 +46,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # More composition roots: a process of native model code loads no database driver, a check starts nothing.
 SAME_PART = dict.fromkeys(
-    ("bootstrap_models", "bootstrap_checks", "bootstrap_gateway", "bootstrap_kafka", "bootstrap_tenancy"), "bootstrap"
-)
+    (
+        "bootstrap_models", "bootstrap_checks", "bootstrap_gateway", "bootstrap_kafka", "bootstrap_tenancy",
+        "bootstrap_webhooks",
+    ),
+    "bootstrap",
+)  # fmt: skip
 
 # Parts whose children stand alone: an adapter does not know another, nor a service another.
 STAND_ALONE = ("adapters", "services")

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,6 +61,8 @@ class Cluster:
                 told("making the database and the broker …")
                 self._prepare()
                 self._supervisor.start()
+                told("making the schema and the topics …")
+                self._migrate()
             else:
                 self._recall()
                 for name in [*names(self._services), POSTGRES, KAFKA]:
@@ -117,6 +120,15 @@ class Cluster:
         text = configuration(self.folder, self._supervisor.socket, programs, user)
         _write(self._supervisor.configuration, text)
 
+    def _migrate(self) -> None:
+        settings = self.program("migrate-1").environment
+        done = subprocess.run(
+            [sys.executable, "-m", "interplay.cli", "serve", "migrate"], env={**os.environ, **settings}, cwd=self.folder,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=UP_SECONDS, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ClusterError(f"the schema or the topics could not be made:\n{done.stderr[-2000:]}")
+
     def _recall(self) -> None:
         self.facts = json.loads((self.folder / "cluster.json").read_text())
 
@@ -130,7 +142,7 @@ class Cluster:
             **self._settings,
         }
         self.home(name).mkdir(parents=True, exist_ok=True)
-        return service_program(name, self.folder, self.facts["ports"][name], shared)
+        return service_program(name, self.folder, self.facts["ports"].get(name, 0), shared)
 
     # ------------------------------------------------------------------ what it says
 

@@ -16,7 +16,7 @@ from interplay.core.errors import InterplayError, SetupError, Unavailable
 _COMMANDS = {
     "up": ("machine", "Start everything on this machine; Ctrl-C drains."),
     "serve": ("machine", "Run one service of a deployment."),
-    "migrate": ("machine", "Bring the database schema to this release."),
+    "migrate": ("machine", "Bring the database schema and the topics to this release."),
     "doctor": ("machine", "Say what is wrong with this set-up and how to mend it."),
     "version": ("machine", "Print the version."),
     "run": ("run", "Run a flow and follow it live."),
@@ -28,7 +28,8 @@ _COMMANDS = {
     "flows": ("flows", "List and look at flows."),
     "runs": ("runs", "Look at runs and steer them."),
     "schedules": ("schedules", "When flows run by themselves."),
-    "triggers": ("triggers", "Messages of topics that start runs."),
+    "triggers": ("triggers", "Messages of topics, and calls, that start runs."),
+    "webhooks": ("webhooks", "Events of runs, sent to other systems."),
     "approvals": ("runs", "List what waits for a person, and decide."),
     "signal": ("runs", "Send a signal to a run."),
     "models": ("models", "Models and their weights."),

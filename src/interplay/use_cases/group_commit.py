@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
@@ -62,11 +62,14 @@ class GroupCommitter:
         lease: float,
         on_lost: Callable[[], None],
         counted: Counted | None = None,
+        on_durable: Callable[[Sequence[CommitItem]], None] | None = None,
     ) -> None:
+        """`on_durable` is told of what is durable, before the items are."""
         self._queue = queue
         self._worker_id = worker_id
         self._lease = lease
         self._on_lost = on_lost
+        self._on_durable = on_durable
         self.counted = counted or Counted()
         self._items: list[CommitItem] = []
         self._wanted = asyncio.Event()
@@ -113,6 +116,8 @@ class GroupCommitter:
             self.lose()
             _tell(items, Verdict.LOST)
             return
+        if self._on_durable is not None:
+            self._on_durable(items)
         unchanged = [i.run_id for i in items if i.change is not None and i.run_id not in changed]
         standings = await self._standings(unchanged) if unchanged else {}
         for item in items:

@@ -30,6 +30,7 @@ from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.count_work import Counted
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.publish_events import PublishEvents
 from interplay.use_cases.recover_run import RecoverRun
 from interplay.use_cases.take_snapshot import TakeSnapshot
 from interplay.use_cases.tenure import Tenure
@@ -37,6 +38,7 @@ from interplay.use_cases.tenure import Tenure
 _LOG = logging.getLogger("interplay.worker")
 _AWAY_PAUSE = 0.2  # seconds between two tries while the ledger is away
 _OVERDUE_SHARE = 200  # looks for overdue runs take one part in so many of the time
+_LEVEL = 5.0  # seconds that a worker that ends gives its events; the rest others publish
 _WORTH = 16  # runs: a claim for fewer costs more than waiting for the next to end
 
 
@@ -70,6 +72,7 @@ class WorkerParts:
     attempts: AttemptStep
     expand: ExpandFlow
     new_id: Callable[[], UUID]
+    events: PublishEvents | None = None  # where nobody listens, nothing is published
 
 
 class Worker:
@@ -99,6 +102,17 @@ class Worker:
         self._hint.set()
 
     async def run(self) -> None:
+        events = self.parts.events
+        publishing = asyncio.create_task(events.run()) if events is not None else None
+        try:
+            await self._work()
+            if events is not None:
+                await events.level(min(_LEVEL, self.options.drain))
+        finally:
+            if publishing is not None:
+                await _end([publishing])
+
+    async def _work(self) -> None:
         while not self._stopping.is_set():
             tenure = Tenure(self.parts, self.options, self.parts.new_id(), self._snapshots, self.counted)
             await tenure.begin()

@@ -65,6 +65,9 @@ class MemoryMember(TopicMember):
                 return found
             await asyncio.sleep(0.005)
 
+    async def stay(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def _there(self, most: int) -> list[Message]:
         owners = self._topics.owners[self._group]
         found: list[Message] = []

@@ -17,6 +17,7 @@ from interplay.services.api.context import make_context
 from interplay.services.api.description import describe
 from interplay.services.api.flows import flows
 from interplay.services.api.guard import Guard
+from interplay.services.api.hooks import install_hooks
 from interplay.services.api.keys import keys
 from interplay.services.api.others import others
 from interplay.services.api.projects import projects
@@ -25,6 +26,7 @@ from interplay.services.api.runs import runs
 from interplay.services.api.schedules import schedules
 from interplay.services.api.triggers import triggers
 from interplay.services.api.usage import usage
+from interplay.services.api.webhooks import webhooks
 
 VERSION = "0.1.0"
 
@@ -40,7 +42,7 @@ def make_api(platform: Platform | None) -> FastAPI:
         swagger_ui_oauth2_redirect_url="/docs/oauth2-redirect",
         generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
     )
-    groups = (flows, runs, others, schedules, triggers, keys, projects, usage, routing)
+    groups = (flows, runs, others, schedules, triggers, webhooks, keys, projects, usage, routing)
     for group in groups:
         app.include_router(group.router)
     problems.install(app)
@@ -62,6 +64,7 @@ def make_app(
     """What a server serves. `counted`: more lines for /metrics, of what runs beside the API. `ailing`: the parts of
     this process that do not work right now, each with why; `away`: those that it can do without for a while."""
     api = make_api(platform)
+    install_hooks(api, platform.receive_hook())
     guard = Guard(api, platform.tenancy.admit.authenticate, loopback_only)
     _readiness(api, platform, ailing if ailing is not None else {}, away if away is not None else {})
     _metrics(api, platform, guard, counted)

@@ -9,6 +9,7 @@ from typing import Final
 from interplay.bootstrap import database_of, open_platform
 from interplay.operations import FOREVER, Look, Place, Service, Standing
 from interplay.settings import Settings
+from interplay.use_cases.deliver_webhooks import metric_lines as delivery_lines
 from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 
 _LOG = logging.getLogger("interplay.scheduler")
@@ -16,8 +17,8 @@ _LONGEST: Final = 30.0  # seconds without a look at the ledger
 
 
 async def serve(settings: Settings) -> None:
-    """Fires schedules until SIGTERM or SIGINT. It answers from the beginning on, and waits for the database as long
-    as that takes."""
+    """Fires schedules, works on triggers, delivers webhooks and keeps house until SIGTERM or SIGINT. It answers from the beginning
+    on, and waits for the database as long as that takes."""
     place = Place(settings.host, settings.named_port, settings.drain_seconds)
     await Service(Standing("scheduler", "fires schedules"), place).run(lambda service: _work(settings, service))
 
@@ -28,24 +29,33 @@ async def _work(settings: Settings, service: Service) -> None:
         database_of(settings) as url,
         open_platform(settings, url, alone=False, patience=FOREVER, waits=waits) as platform,
     ):
-        scheduler, triggers = platform.scheduler(), platform.triggers()
+        scheduler, triggers, deliveries = platform.scheduler(), platform.triggers(), platform.deliver_webhooks()
 
         def stop() -> None:
             scheduler.stop()
+            deliveries.stop()
             if triggers is not None:
                 triggers.stop()
 
-        service.begins(stop=stop, reasons=lambda: reasons(scheduler), metrics=lambda: metric_lines(scheduler.counted))
+        house = platform.housekeeping()
+
+        def lines() -> list[str]:
+            kept = f"interplay_housekeeping_rounds_total {house.rounds}"
+            return [*metric_lines(scheduler.counted), *delivery_lines(deliveries.counted), kept]
+
+        service.begins(stop=stop, reasons=lambda: reasons(scheduler), metrics=lines)
         service.beside(_announced(service, scheduler))
         if platform.broker.reach is not None:
             service.beside(Look(service.standing.waits, "broker", platform.broker.reach.look).run())
         try:
             async with asyncio.TaskGroup() as parts:
+                parts.create_task(deliveries.run())
+                keeping = parts.create_task(house.run())
                 if triggers is not None:
                     parts.create_task(triggers.run())
                 await scheduler.run()
-                if triggers is not None:
-                    triggers.stop()
+                keeping.cancel()
+                stop()
         except Exception:
             _LOG.exception("the scheduler ended")
             raise
