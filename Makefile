@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INTERPLAY := .venv/bin/interplay
 
-.PHONY: help demo up check test e2e bench bench-peers client kafka up-cluster down-cluster wheel docs format unit seek simulate lock clean setup
+.PHONY: help demo up check test e2e bench bench-peers soak client kafka up-cluster down-cluster wheel docs format unit seek simulate lock clean setup
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ bench: setup ## Measure against the bars: SCENARIO=engine|flow-http|startup|take
 
 bench-peers: setup ## The same work on other systems, installed below .cache/peers: SCENARIO=engine|flow-http, QUICK=1
 	@$(PYTHON) -m benchmarks peers $(if $(SCENARIO),$(SCENARIO)) $(if $(QUICK),--quick)
+
+soak: setup ## Faults at random on a cluster for MINUTES=30; writes benchmarks/results/soak.json
+	@INTERPLAY_SOAK_MINUTES=$(or $(MINUTES),30) INTERPLAY_SOAK_RESULT=benchmarks/results/soak.json \
+		$(PYTHON) -m pytest tests/faults/cluster/test_soak.py -q -s -p no:cacheprovider
 
 client: setup ## Write the OpenAPI document that clients are generated from
 	@$(PYTHON) -m tools.write_reference openapi.json

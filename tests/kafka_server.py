@@ -31,9 +31,13 @@ def kafka() -> Iterator[KafkaBroker]:
 def fresh_topic(broker: KafkaBroker, partitions: int = 1, name: str | None = None, **settings: str) -> str:
     """Makes a topic of this name, or of one that nobody has had."""
     name = name or f"test-{next(_NUMBERS)}"
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    admin.create_topics([NewTopic(name, partitions, 1, config=dict(settings))])[name].result(30)
+    make_topic(broker.bootstrap, name, partitions, **settings)
     return name
+
+
+def make_topic(bootstrap: str, name: str, partitions: int = 1, **settings: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(name, partitions, 1, config=dict(settings))])[name].result(30)
 
 
 def records_of(broker: KafkaBroker, topic: str, partition: int) -> list[Any]:

@@ -67,6 +67,7 @@ from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
 from interplay.use_cases.fork_run import ForkRun
+from interplay.use_cases.keep_house import KeepHouse
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
 from interplay.use_cases.publish_events import PublishEvents
@@ -185,6 +186,11 @@ class Platform:
 
     def scheduler(self) -> Scheduler:
         return Scheduler(self.schedules, self.prepare_fire(), self.bus)
+
+    def housekeeping(self) -> KeepHouse:
+        days = self.settings.retention_days
+        forget = (lambda: self.maintenance.retire(days), lambda: self.schedules.forget(days))
+        return KeepHouse([self.maintenance.ensure_shelves, *forget])
 
     def triggers(self) -> RunTriggers | None:
         """None where there is no broker."""

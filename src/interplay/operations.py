@@ -27,6 +27,8 @@ _PROBLEM: Final = b"application/problem+json"
 _TEXT: Final = b"text/plain; version=0.0.4"
 _REMIND: Final = 30.0  # seconds between two log lines about the same wait
 _GRACE: Final = 5.0  # seconds beyond the drain for handing back what is not done
+_START: Final = 20.0  # seconds
+PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 _BEAT: Final = 0.25  # seconds between two looks at how late the event loop is
 _WINDOW: Final = 30.0  # seconds
 FOREVER: Final = float("inf")
@@ -39,6 +41,7 @@ class Waits:
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
+        self.known = asyncio.Event()  # set once there was something to tell
         self._say_at: dict[str, float] = {}
 
     def told(self, part: str, reason: str | None) -> None:
@@ -47,6 +50,7 @@ class Waits:
             if self.reasons.pop(part, None) is not None:
                 _LOG.info("the %s is there", part)
             return
+        self.known.set()
         fresh, now = part not in self.reasons, time.monotonic()
         self.reasons[part] = reason
         if fresh or now >= self._say_at[part]:
@@ -242,6 +246,7 @@ class Service:
             setattr(self.standing, name, value)
         self.standing.stop = stop
         self.standing.working = True
+        self.standing.waits.known.set()
         if self.standing.stopping.is_set() and stop is not None:
             stop()
 
@@ -263,6 +268,8 @@ class Service:
 
     def _answer(self, listener: socket.socket) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http" and scope["path"] not in PATHS:
+                await self._begun()
             await self._app(scope, receive, send)
 
         def protocol(*arguments: Any, **named: Any) -> asyncio.Protocol:
@@ -270,6 +277,13 @@ class Service:
 
         server = self._server = web_server(Serving(app, drain=self._place.drain, protocol=protocol))
         self._answering = asyncio.create_task(server.serve([listener]))
+
+    async def _begun(self) -> None:
+        """Who comes while it starts is held until it works, or knows that it has to wait: a service that is being
+        replaced turns nobody away."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_START):
+                await self.standing.waits.known.wait()
 
     async def _until_asked(self, working: asyncio.Future[None]) -> None:
         standing = self.standing

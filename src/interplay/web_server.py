@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
 import signal
@@ -27,6 +28,23 @@ class WebServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who has connected already is answered, too: closing the port would break off whoever still waits there."""
+        protocol: Any = self.config.http_protocol_class
+        make = functools.partial(
+            protocol,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for listener in sockets or []:
+            with contextlib.suppress(OSError):  # nobody waits any more
+                while True:
+                    waiting, _ = listener.accept()
+                    waiting.setblocking(False)
+                    await asyncio.get_running_loop().connect_accepted_socket(make, waiting)
+        await super().shutdown(sockets)
+
 
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's HTTP with an end to what strangers may send: a request's address and header lines are at most
@@ -36,12 +54,14 @@ class BoundedHttp(HttpToolsProtocol):
     most_head: ClassVar[int] = 65_536
     head_seconds: ClassVar[float] = 30.0
     stall_seconds: ClassVar[float] = 60.0
+    part_seconds: ClassVar[float] = 0.5
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_since: float | None = None  # while one is under way
         self._head_size = 0
         self._refused = False
+        self.leaving = False  # the server drains: each answer is the last of its connection
         self._watch: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -95,7 +115,24 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_since = None
+        if self.leaving:
+            self.headers.append((b"connection", b"close"))  # what makes uvicorn say so, and do so
         super().on_headers_complete()
+        if self.leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server drains. On a connection that is idle a request may be under way to us: it gets a moment to come,
+        and its answer says that it is the last."""
+        self.leaving = True
+        if self.answering:
+            super().shutdown()
+        else:
+            self.loop.call_later(self.part_seconds, self._part)
+
+    def _part(self) -> None:
+        if not self.transport.is_closing() and not self.busy:
+            self.transport.close()
 
     def head_begins(self) -> None:
         self._head_since = self.loop.time()
@@ -121,6 +158,11 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self.transport.write(answer)
         self.loop.call_later(_LINGER, self.transport.close)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in hand, in whatever way."""
+        return self.answering or (self._head_since is not None and self._head_size > 0)
 
     @property
     def answering(self) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
 
+from interplay.adapters.local_models.assets import install
 from interplay.client import Client
+from interplay.core.errors import SetupError
 from interplay.use_cases.register_models import LOCAL
 from tools.cluster.cluster import Cluster, ClusterError
 from tools.kafka import KafkaMissing
@@ -36,6 +39,11 @@ def main(arguments: list[str]) -> int:
 
 def up(cluster: Cluster) -> int:
     began = time.monotonic()
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(install(cluster.home("model-server-1") / "models", lambda line: print(f"  {line}", flush=True)))
+    except SetupError as offline:
+        print(f"  models without weights only: {offline}", flush=True)
     fresh = cluster.up(lambda line: print(f"  {line}", flush=True))
     with Client(cluster.urls("api")[0], cluster.key) as client:
         server = {"kind": "openai", "base_url": f"{cluster.urls('model-server')[0]}/v1"}

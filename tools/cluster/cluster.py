@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,6 +61,8 @@ class Cluster:
                 told("making the database and the broker …")
                 self._prepare()
                 self._supervisor.start()
+                told("making the schema and the topics …")
+                self._migrate()
             else:
                 self._recall()
                 for name in [*names(self._services), POSTGRES, KAFKA]:
@@ -117,6 +120,15 @@ class Cluster:
         text = configuration(self.folder, self._supervisor.socket, programs, user)
         _write(self._supervisor.configuration, text)
 
+    def _migrate(self) -> None:
+        settings = self.program("migrate-1").environment
+        done = subprocess.run(
+            [sys.executable, "-m", "interplay.cli", "serve", "migrate"], env={**os.environ, **settings}, cwd=self.folder,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=UP_SECONDS, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ClusterError(f"the schema or the topics could not be made:\n{done.stderr[-2000:]}")
+
     def _recall(self) -> None:
         self.facts = json.loads((self.folder / "cluster.json").read_text())
 
@@ -129,8 +141,8 @@ class Cluster:
             **({"INTERPLAY_KEY": self.facts["key"]} if name.startswith("api-") else {}),
             **self._settings,
         }
-        (self.folder / "homes" / name).mkdir(parents=True, exist_ok=True)
-        return service_program(name, self.folder, self.facts["ports"][name], shared)
+        self.home(name).mkdir(parents=True, exist_ok=True)
+        return service_program(name, self.folder, self.facts["ports"].get(name, 0), shared)
 
     # ------------------------------------------------------------------ what it says
 
@@ -155,6 +167,9 @@ class Cluster:
 
     def urls(self, service: str) -> list[str]:
         return [self.url(name) for name in self.names(service)]
+
+    def home(self, name: str) -> Path:
+        return self.folder / "homes" / name
 
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text(errors="replace")

@@ -21,6 +21,7 @@ SERVICES = (
     Kind("api", 2),
     Kind("worker", 3),
     Kind("scheduler", 2),
+    Kind("recorder", 1),
     Kind("model-server", 1),
 )
 ROOT = Path(__file__).resolve().parents[2]

@@ -52,6 +52,17 @@ async def serving(
             await process.wait()
 
 
+async def refuses(host: str, port: int) -> None:
+    """Returns when nobody takes a connection there any more."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, port)
+            except ConnectionError:
+                return
+            writer.close()
+
+
 class TestTheProcess:
     async def test_says_that_it_lives_is_ready_and_what_it_counted(self, machine: Machine, tmp_path: Path) -> None:
         async with serving(machine, tmp_path) as (_, url), httpx.AsyncClient(base_url=url, trust_env=False) as http:
@@ -90,6 +101,31 @@ class TestTheProcess:
                     go_on.set()
                     rest = [line async for line in lines if line]
                 assert rest[-1] == "data: [DONE]"
+            async with asyncio.timeout(15):
+                assert await process.wait() == 0
+
+    async def test_answers_who_had_connected_when_it_was_asked_to_stop(self, machine: Machine, tmp_path: Path) -> None:
+        """Whose request is on its way is answered, and told that this was the last on the connection."""
+        async with serving(machine, tmp_path) as (process, url):
+            host, port = url.removeprefix("http://").split(":")
+            connections = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
+            body = b'{"model":"gpt","messages":[]}'
+            head = (
+                f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {machine.token}\r\n"
+                f"content-length: {len(body)}\r\n\r\n"
+            ).encode()
+            reader, writer = connections[0]
+            writer.write(head + body)  # this connection was of use before, the other never
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"\r\n\r\n")
+            process.send_signal(signal.SIGTERM)
+            await refuses(host, int(port))
+            for _, writing in connections:
+                writing.write(head + body)
+            for reading, _ in connections:
+                answer = await reading.read()  # to the end of the connection
+                assert b"HTTP/1.1 200" in answer
+                assert b"connection: close" in answer
             async with asyncio.timeout(15):
                 assert await process.wait() == 0
 

@@ -85,6 +85,8 @@ class TestTheProcess:
                 assert (await http.get("/healthz")).json() == {"status": "live"}
                 counted = (await http.get("/metrics")).text
                 assert "interplay_schedule_late_seconds_count 0" in counted
+                while "interplay_housekeeping_rounds_total 1" not in (await http.get("/metrics")).text:
+                    await asyncio.sleep(0.05)
                 assert "interplay_database_up 1" in counted
                 strange = await http.get("/api/v1/schedules")
                 assert (strange.status_code, strange.json()["title"]) == (404, "Not found")

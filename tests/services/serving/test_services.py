@@ -17,12 +17,13 @@ from tests.service_process import readiness, service
 pytestmark = pytest.mark.timeout(180)
 NOBODY = "postgresql://nobody@127.0.0.1:1/none"
 KEY = "ik_a-key-that-the-tests-of-services-share"
-ON_DATABASE = ("api", "gateway", "worker", "scheduler")
+ON_DATABASE = ("api", "gateway", "worker", "scheduler", "recorder")
 COUNTS = {
     "api": "interplay_http_requests_total",
     "gateway": "interplay_gateway_snapshot_version",
     "worker": "interplay_worker_lease_left_seconds",
     "scheduler": "interplay_scheduler_rounds_total",
+    "recorder": "interplay_events_swept_total",
 }
 
 

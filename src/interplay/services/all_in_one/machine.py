@@ -19,7 +19,7 @@ from interplay.bootstrap_events import Recorder
 from interplay.bootstrap_gateway import open_gateway
 from interplay.bootstrap_kafka import make_topics
 from interplay.collector import spare_what_started
-from interplay.core.errors import SetupError, Unavailable
+from interplay.core.errors import SetupError
 from interplay.operations import Look, Standing
 from interplay.services.all_in_one.watch import Watch
 from interplay.services.api.app import make_app
@@ -40,7 +40,6 @@ from interplay.web_server import Serving, WebServer, listen, web_server
 
 ADDRESS: Final = "server.json"
 TOKEN: Final = "token"
-_HOUSEKEEPING: Final = 600.0  # seconds
 
 LOOPBACK: Final = "127.0.0.0/8,::1/128"
 
@@ -101,7 +100,7 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     api = make_app(machine.platform, loopback, counted, watch.ailing, standing.waits.reasons)
     protocol = protocol_of(machine.gateway) if settings.gateway_face == "protocol" else None
     server = web_server(Serving(Gateway(machine.gateway, api), protocol=protocol))
-    house = Housekeeping(machine.platform, settings.retention_days)
+    house = machine.platform.housekeeping()
     tasks = [
         asyncio.create_task(watch.keep("housekeeping", house.run, house.kept.wait)),
         asyncio.create_task(server.serve([listener])),
@@ -153,26 +152,6 @@ async def _started(server: WebServer, worker: Worker | None, tasks: list[asyncio
             if task.done():
                 task.result()
         await asyncio.sleep(0.005)
-
-
-class Housekeeping:
-    """Shelves made ahead, old ones dropped, now and then. `kept` is set once a round went through."""
-
-    def __init__(self, platform: Platform, retention_days: int) -> None:
-        self._maintenance = platform.maintenance
-        self._schedules = platform.schedules
-        self._retention_days = retention_days
-        self.kept = asyncio.Event()
-
-    async def run(self) -> None:
-        self.kept.clear()
-        while True:
-            with contextlib.suppress(Unavailable):
-                await self._maintenance.ensure_shelves()
-                await self._maintenance.retire(self._retention_days)
-                await self._schedules.forget(self._retention_days)
-                self.kept.set()
-            await asyncio.sleep(_HOUSEKEEPING)
 
 
 def prepare_home(home: Path) -> Path:

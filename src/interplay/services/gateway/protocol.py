@@ -208,6 +208,8 @@ class GatewayProtocol(BoundedHttp, Face):
     # one call
 
     def _begin(self, incoming: Incoming) -> None:
+        if self.leaving:
+            self._keep = False
         self._call = call = Call(self.parts, incoming, self)
         call.begin()
 
@@ -314,6 +316,10 @@ class GatewayProtocol(BoundedHttp, Face):
         else:
             self._keep = False
             self._waiting.clear()
+
+    @property
+    def busy(self) -> bool:
+        return not self._between or super().busy
 
     # an unused connection is closed after a while: one timer a connection, not one a request
 

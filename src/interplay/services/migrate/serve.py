@@ -1,4 +1,4 @@
-"""Brings the schema to this release once the database answers, and ends."""
+"""Brings the schema to this release, and makes Interplay's own topics, once database and broker answer; then ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 
 from interplay.bootstrap import awaited, database_of
 from interplay.bootstrap_checks import migrate_database
+from interplay.bootstrap_kafka import make_topics
 from interplay.operations import FOREVER, Waits
 from interplay.settings import Settings
 
@@ -16,7 +17,8 @@ _LOG = logging.getLogger("interplay.migrate")
 
 
 async def serve(settings: Settings) -> None:
-    """Waits for the database as long as that takes, or until SIGTERM or SIGINT."""
+    """Waits for the database, and for the broker where there is one, as long as that takes, or until SIGTERM or
+    SIGINT."""
     working = asyncio.ensure_future(_work(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -30,3 +32,4 @@ async def _work(settings: Settings) -> None:
     waits = Waits()
     async with database_of(settings) as url:
         await awaited(lambda: migrate_database(url), FOREVER, lambda reason: waits.told("database", reason))
+    await make_topics(settings)

@@ -17,7 +17,7 @@ _LONGEST: Final = 30.0  # seconds without a look at the ledger
 
 
 async def serve(settings: Settings) -> None:
-    """Fires schedules, works on triggers and delivers webhooks until SIGTERM or SIGINT. It answers from the beginning
+    """Fires schedules, works on triggers, delivers webhooks and keeps house until SIGTERM or SIGINT. It answers from the beginning
     on, and waits for the database as long as that takes."""
     place = Place(settings.host, settings.named_port, settings.drain_seconds)
     await Service(Standing("scheduler", "fires schedules"), place).run(lambda service: _work(settings, service))
@@ -37,8 +37,11 @@ async def _work(settings: Settings, service: Service) -> None:
             if triggers is not None:
                 triggers.stop()
 
+        house = platform.housekeeping()
+
         def lines() -> list[str]:
-            return [*metric_lines(scheduler.counted), *delivery_lines(deliveries.counted)]
+            kept = f"interplay_housekeeping_rounds_total {house.rounds}"
+            return [*metric_lines(scheduler.counted), *delivery_lines(deliveries.counted), kept]
 
         service.begins(stop=stop, reasons=lambda: reasons(scheduler), metrics=lines)
         service.beside(_announced(service, scheduler))
@@ -47,9 +50,11 @@ async def _work(settings: Settings, service: Service) -> None:
         try:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(deliveries.run())
+                keeping = parts.create_task(house.run())
                 if triggers is not None:
                     parts.create_task(triggers.run())
                 await scheduler.run()
+                keeping.cancel()
                 stop()
         except Exception:
             _LOG.exception("the scheduler ended")
