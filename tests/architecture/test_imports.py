@@ -47,8 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 # More composition roots: a process of native model code loads no database driver, a check starts nothing.
 SAME_PART = dict.fromkeys(
     (
-        "bootstrap_models", "bootstrap_checks", "bootstrap_gateway", "bootstrap_kafka", "bootstrap_tenancy",
-        "bootstrap_webhooks",
+        "bootstrap_models", "bootstrap_checks", "bootstrap_events", "bootstrap_gateway", "bootstrap_kafka",
+        "bootstrap_tenancy", "bootstrap_webhooks",
     ),
     "bootstrap",
 )  # fmt: skip

@@ -123,7 +123,8 @@ class Cluster:
     def _migrate(self) -> None:
         settings = self.program("migrate-1").environment
         done = subprocess.run(
-            [sys.executable, "-m", "interplay.cli", "serve", "migrate"], env={**os.environ, **settings}, cwd=self.folder,
+            [sys.executable, "-m", "interplay.cli", "serve", "migrate"],
+            env={**os.environ, **settings}, cwd=self.folder,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=UP_SECONDS, check=False,
         )  # fmt: skip
         if done.returncode:
