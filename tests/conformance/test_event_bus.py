@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -50,6 +50,16 @@ async def heard(bus: EventBus, topic: str, publish: list[tuple[str, dict[str, An
         return first.result()[1]
 
 
+async def until(
+    messages: AsyncIterator[tuple[str, dict[str, Any]]], last: Callable[[dict[str, Any]], bool]
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Those up to the last, and it."""
+    async for topic, message in messages:
+        yield topic, message
+        if last(message):
+            return
+
+
 class TestEventBus:
     async def test_a_listener_hears_its_topic(self, bus: EventBus) -> None:
         assert await heard(bus, "run.1", [("run.2", {"n": 2}), ("run.1", {"n": 1})]) == {"n": 1}
@@ -61,6 +71,18 @@ class TestEventBus:
         for number in range(20_000):
             bus.publish("run.nobody", {"n": number, "text": "x" * 100})
         assert await heard(bus, "run.1", [("run.1", {"n": 1})]) == {"n": 1}
+
+    async def test_messages_of_a_topic_come_in_order(self, bus: EventBus) -> None:
+        """The words of a model are among them."""
+        await heard(bus, "run.1", [("run.1", {"n": -1})])
+        async with bus.subscribe("run.1") as messages, asyncio.timeout(20):
+            for number in range(1000):
+                bus.publish("run.1", {"n": number, "text": "word " * (number % 40)})
+                bus.publish(f"run.{number}x", {"n": number})
+                if number % 50 == 0:
+                    await asyncio.sleep(0.005)  # several records
+            found = [message["n"] async for _, message in until(messages, lambda m: m["n"] == 999)]
+        assert [number for number in found if number >= 0] == list(range(1000))
 
     async def test_what_is_large_comes_too_or_its_kind_does(self, bus: EventBus) -> None:
         message = {"type": "step.delta", "text": "ö" * 50_000}

@@ -27,7 +27,7 @@ class OurTopic:
 
 HINTS: Final = OurTopic(
     "interplay.hints.v1",
-    "none",
+    "what the hint is about",
     4,
     HOUR,
     "Wakes workers when there is something to do. Lost, doubled, late or shuffled ones change nothing but time.",

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -32,9 +33,11 @@ _GIVEN_UP_MS: Final = 1_000  # a hint that is later than that is of no use
 _AWAY: Final = 5.0  # seconds until the broker is tried again
 _POLL: Final = 0.1  # seconds
 _BATCH: Final = 500
+_KEYS: Final = 64  # to which topics come down
 _PAUSE: Final = 1.0  # seconds between two tries to read
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(list[Hint])
+Pack = tuple[bytes, list[Hint]]  # a record: its key, and what is in it
 
 
 class KafkaEventBus:
@@ -103,36 +106,44 @@ class KafkaEventBus:
         """While the broker is away it is asked with nothing, so that no hint waits for its answer."""
         while True:
             if not self.taken:
-                self._write([[]])
+                self._write([(b"0", [])])
             await asyncio.sleep(_AWAY)
 
-    def _packed(self) -> list[list[Hint]]:
-        packs: list[list[Hint]] = [[]]
-        size = 0
+    def _packed(self) -> list[Pack]:
+        """What is queued as few records as it fits into. Those of one topic have the same key, and keep their order:
+        the words of a model are among them."""
+        packs: dict[bytes, list[list[Hint]]] = {}
+        sizes: dict[bytes, int] = {}
         while self._queue:
             hint = self._queue.popleft()
-            size += len(hint.topic) + 64 + len(str(hint.message.get("text", "")))
-            if size > _MOST_BYTES:
-                packs.append([])
-                size = 0
-            packs[-1].append(hint)
-        return [pack for pack in packs if pack]
+            key = b"%d" % (zlib.crc32(hint.topic.encode()) % _KEYS)
+            size = len(hint.topic) + 64 + len(str(hint.message.get("text", "")))
+            sizes[key] = sizes.get(key, _MOST_BYTES) + size
+            if sizes[key] > _MOST_BYTES:
+                packs.setdefault(key, []).append([])
+                sizes[key] = size
+            packs[key][-1].append(hint)
+        return [(key, pack) for key, of_key in packs.items() for pack in of_key]
 
-    def _write(self, packs: list[list[Hint]]) -> None:
+    def _write(self, packs: list[Pack]) -> None:
         try:
             self._produce(packs)
         except (library().KafkaException, BufferError, InterplayError) as wrong:  # a hint never fails anybody
-            self._turn_away(str(wrong), [hint for pack in packs for hint in pack])
+            self._turn_away(str(wrong), [hint for _, pack in packs for hint in pack])
 
-    def _produce(self, packs: list[list[Hint]]) -> None:
+    def _produce(self, packs: list[Pack]) -> None:
         if self._producer is None:
             settings = self._connection.configured(
-                acks=1, linger_ms=0, message_timeout_ms=_GIVEN_UP_MS, topic_metadata_propagation_max_ms=1000
+                enable_idempotence=True,  # or a record that was sent again would come behind the next
+                linger_ms=0,
+                message_timeout_ms=_GIVEN_UP_MS,
+                topic_metadata_propagation_max_ms=1000,
             )
             self._producer = made(library().Producer, settings)
-        for pack in packs:
+        for key, pack in packs:
             self._producer.produce(
                 self._topic,
+                key=key,
                 value=_ENCODER.encode(pack),
                 on_delivery=lambda error, _, pack=pack: self._delivered(error, pack),
             )

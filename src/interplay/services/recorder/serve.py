@@ -26,7 +26,13 @@ async def _work(settings: Settings, service: Service) -> None:
         open_platform(settings, url, alone=False, patience=FOREVER, waits=waits) as platform,
     ):
         recorder = platform.recorder()
-        service.begins(stop=recorder.stop, reasons=recorder.reasons, metrics=recorder.metrics)
+        waiting = service.standing.waits.reasons
+
+        def reasons() -> dict[str, str]:
+            """Without the broker it is degraded: it goes on where it was, and nothing is lost meanwhile."""
+            return {} if "broker" in waiting else recorder.reasons()
+
+        service.begins(stop=recorder.stop, reasons=reasons, metrics=recorder.metrics)
         service.beside(_announced(service, recorder.ready()))
         if platform.broker.reach is not None:
             service.beside(Look(service.standing.waits, "broker", platform.broker.reach.look).run())
