@@ -303,6 +303,17 @@ class TestDeliveries:
         assert await stores.webhooks.forget(1) == 0
         assert await stores.webhooks.forget(-1) == 2
 
+    async def test_what_is_queued_for_one_that_was_just_disabled_does_not_wait_for_ever(self, stores: Stores) -> None:
+        kept = await queued(stores)
+        await settle(stores, Verdict("dead", "Gone.", gone=True), (await claim(stores))[0], status=410)
+        await stores.webhooks.queue([delivery(kept, 2)])  # by somebody who had looked before
+        assert await claim(stores) == []
+        assert await stores.webhooks.expire(60.0) == 1
+        assert {(row.seq, row.state, row.detail) for row in await listed(stores)} == {
+            (1, "dead", "Gone."), (2, "dead", "Gone."),
+        }  # fmt: skip
+        assert (await stores.webhooks.get(1, "hook")).dead == 2
+
     async def test_go_with_their_webhook(self, stores: Stores) -> None:
         await queued(stores, 2)
         [first, _] = await claim(stores)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.run_store import PostgresRunStore
 from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.webhook_store import PostgresWebhookStore
+from interplay.core.errors import Unavailable
 from interplay.core.runs.events import EventKind
 from interplay.core.runs.log import LoggedEvent
 from interplay.core.webhooks.secrets import MasterKeys
@@ -73,15 +74,24 @@ class Post:
         self.secrets[path] = self.keys.shown(kept.webhook_id, kept.secret)
 
     async def tell(self, count: int, flow: str = "f") -> None:
-        """So many events, told twice."""
+        """So many events, told twice, and until they are durable: as whoever tells them does."""
         bus, runs = MemoryEventBus(), PostgresRunStore(self.database)
         take = QueueDeliveries(self.store, runs, bus).take
         events = [
             LoggedEvent(new_id(), 3, EventKind.RUN_CANCELLED, time.time(), 1, flow, "v", None, 0, {"reason": "x"})
             for _ in range(count)
         ]
-        await take(events)
-        await take(events)
+        for _ in range(2):
+            async with asyncio.timeout(60):
+                while not await self._taken(take, events):
+                    await asyncio.sleep(0.1)
+
+    async def _taken(self, take: Callable[[Sequence[LoggedEvent]], Awaitable[None]], events: list[LoggedEvent]) -> bool:
+        try:
+            await take(events)
+        except Unavailable:  # its connection was cut, too
+            return False
+        return True
 
     def deliverer(self, **settings: str) -> subprocess.Popen[bytes]:
         environment = {
@@ -109,6 +119,13 @@ class Post:
         """As if hours had passed: leases are over, waits and rests, too."""
         await self.ask("update webhook_delivery set due_at = clock_timestamp() where state = 0")
         await self.ask("update webhook set rests_until = null, failures = 0")
+
+    async def until_got(self, count: int) -> None:
+        """Hurried all the while: a receiver that fails is left alone for longer and longer."""
+        async with asyncio.timeout(90):
+            while len(self.receiver.got) < count:
+                await self.hurry()
+                await asyncio.sleep(0.5)
 
     async def until_settled(self, within: float = 90, hurried: bool = False) -> None:
         async with asyncio.timeout(within):
@@ -194,8 +211,7 @@ class TestKills:
             await post.tell(25)
             place, fault = dice.randrange(3), dice.choice(["kill", "kill", "freeze", "cut"])
             least = len(post.receiver.got) + dice.randrange(1, 20)
-            await post.hurry()
-            await post.receiver.until(lambda got, least=least: len(got) >= least)
+            await post.until_got(least)
             if fault == "kill":
                 three[place].kill()
                 three[place].wait()

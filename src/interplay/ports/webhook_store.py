@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from interplay.core.errors import Conflict
 from interplay.core.webhooks.secrets import SigningSecret
 from interplay.core.webhooks.trying import State, Verdict
 from interplay.core.webhooks.webhook import Webhook
+
+AT_ONCE: Final = 5000  # deliveries that are seen to in one go where there may be any number of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +218,10 @@ class WebhookStore(Protocol):
         ...
 
     async def expire(self, seconds: float) -> int:
-        """What waits for longer is dead. How many."""
+        """What waits for longer is dead, and what still waits for a webhook that is disabled: `AT_ONCE` of either at
+        most. How many."""
         ...
 
     async def forget(self, days: int) -> int:
-        """Deliveries that were done with so long ago. How many."""
+        """Deliveries that were done with so long ago, `AT_ONCE` at most. How many."""
         ...

@@ -26,17 +26,19 @@ from interplay.core.webhooks.webhook import LONGEST
 from interplay.ports.clock import Clock
 from interplay.ports.event_bus import EventBus
 from interplay.ports.http_caller import HttpCaller, HttpRequest
-from interplay.ports.webhook_store import ClaimedDelivery, KeptWebhook, TriedDelivery, WebhookStore
+from interplay.ports.webhook_store import AT_ONCE, ClaimedDelivery, KeptWebhook, TriedDelivery, WebhookStore
 from interplay.use_cases.queue_deliveries import DUE
 
 TOPIC: Final = "webhook.changed"
 LEASE: Final = LONGEST + 30.0  # seconds: the longest call, and time to write down what came of it
 POLL: Final = 1.0  # seconds without a hint
+_COALESCE: Final = 0.01  # seconds
 _PAUSE: Final = 1.0  # seconds after the database was away
 _ENOUGH: Final = 4096  # bytes of an answer
 _DRAIN: Final = 5.0  # seconds that calls get to end when the process is asked to stop
 _STOPPED: Final = Verdict("waits", "The process that sent it was stopped before there was an answer.")
 _HOUSEKEEPING: Final = 60.0  # seconds
+_MORE: Final = 2.0  # seconds until it goes on where there was more than fits into one go
 _LOG: Final = logging.getLogger("interplay.webhooks")
 
 
@@ -125,6 +127,8 @@ class DeliverWebhooks:
                     )
                     if hint.done():
                         hint = asyncio.ensure_future(anext(messages))
+                    if self._going:
+                        await asyncio.wait({stopping}, timeout=_COALESCE)  # one transaction for what ends together
                 await self._end()
             finally:
                 for task in (hint, stopping, *self._going):
@@ -209,7 +213,9 @@ class DeliverWebhooks:
         expired = await self._store.expire(OLDEST)
         if expired:
             _LOG.warning("deliveries waited too long, and are dead letters now", extra={"deliveries": expired})
-        await self._store.forget(self._options.retention_days)
+        forgotten = await self._store.forget(self._options.retention_days)
+        if max(expired, forgotten) >= AT_ONCE:
+            self._kept_house = now - _HOUSEKEEPING + _MORE
 
 
 def message_id(delivery_id: object) -> str:

@@ -11,6 +11,7 @@ from interplay.core.webhooks.secrets import SigningSecret
 from interplay.core.webhooks.trying import REST_AFTER, resting
 from interplay.ports.clock import Clock
 from interplay.ports.webhook_store import (
+    AT_ONCE,
     ClaimedDelivery,
     DeliveryPlace,
     DeliveryRecord,
@@ -203,7 +204,11 @@ class MemoryWebhookStore:
 
     async def expire(self, seconds: float) -> int:
         now, count = self._clock.now(), 0
-        for place, kept in list(self._kept.items()):
+        for place in list(self._kept):
+            dead = self._kept[place].dead
+            if (why := self._kept[place].disabled) is not None:  # what was queued by somebody who had looked before
+                self._disable(place, why)
+            kept = self._kept[place]
             old = [
                 row
                 for row in self._rows.values()
@@ -214,12 +219,12 @@ class MemoryWebhookStore:
                 said = f"{before}It waited too long, and is tried no more."
                 row.record = replace(row.record, state="dead", detail=said, settled_at=now)
             self._kept[place] = replace(kept, dead=kept.dead + len(old))
-            count += len(old)
+            count += self._kept[place].dead - dead
         return count
 
     async def forget(self, days: int) -> int:
         until = self._clock.now() - days * 86_400
         gone = [key for key, row in self._rows.items() if row.record.settled_at and row.record.settled_at < until]
-        for key in gone:
+        for key in gone[:AT_ONCE]:
             del self._rows[key]
-        return len(gone)
+        return min(len(gone), AT_ONCE)

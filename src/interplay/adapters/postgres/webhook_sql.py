@@ -36,16 +36,17 @@ i as (insert into webhook_delivery(delivery_id, webhook_id, run_id, seq, event, 
   select d.* from d join w using (webhook_id) on conflict do nothing returning 1)
 select count(*) from i"""
 
+# By the statement's own time, which an index can be searched by: what waits for hours is not looked at each time.
 # Of each webhook as many as there is room for, whatever the others have; those that get through come first.
 CLAIM: Final = f"""with o as (
   select w.webhook_id, w.failures, greatest(0,
     case when w.failures >= $5 then 1 when w.failures > 0 then least(2, $2) else $2 end - coalesce(b.busy, 0)) as room
   from webhook w left join unnest($3::uuid[], $4::int[]) as b(webhook_id, busy) using (webhook_id)
-  where not w.paused and w.disabled is null and (w.rests_until is null or w.rests_until <= clock_timestamp())),
+  where not w.paused and w.disabled is null and (w.rests_until is null or w.rests_until <= statement_timestamp())),
 p as materialized (
   select d.delivery_id from o cross join lateral (
     select delivery_id, due_at from webhook_delivery
-    where webhook_id = o.webhook_id and state = 0 and due_at <= clock_timestamp()
+    where webhook_id = o.webhook_id and state = 0 and due_at <= statement_timestamp()
     order by due_at limit o.room for update skip locked) d
   order by o.failures, d.due_at limit $1)
 update webhook_delivery d set attempts = d.attempts + 1, fence = d.fence + 1,
@@ -66,8 +67,10 @@ FARED: Final = """update webhook set delivered = delivered + $2, dead = dead + $
     case when $2 > 0 or failures + 1 < $6 then 0 else least($8::float8, $7 * 2 ^ least(failures + 1 - $6, 10)) end)) end
 where webhook_id = $1"""
 DISABLE: Final = "update webhook set disabled = $2 where webhook_id = $1"
+# In pieces, so that a webhook with a million of them holds up nobody: what is left then is seen to by `expire`.
 LEFT_BEHIND: Final = """with d as (update webhook_delivery set state = 2, detail = $2, settled_at = clock_timestamp()
-  where webhook_id = $1 and state = 0 returning 1)
+  where state = 0 and delivery_id in (select delivery_id from webhook_delivery where webhook_id = $1 and state = 0 limit 1000)
+  returning 1)
 update webhook set dead = dead + (select count(*) from d) where webhook_id = $1"""
 
 _WHICH: Final = """webhook_id = $1 and ($2::uuid is null or delivery_id = $2) and ($3::smallint is null or state = $3)
@@ -79,11 +82,17 @@ from webhook_delivery where {_WHICH}
 order by webhook_delivery.created_at desc, delivery_id desc limit $6"""
 REPLAY: Final = f"""with d as (update webhook_delivery set state = 0, attempts = 0, due_at = clock_timestamp(),
   queued_at = clock_timestamp(), settled_at = null where {_WHICH} and state <> 0 returning 1) select count(*) from d"""
-EXPIRE: Final = """with d as (update webhook_delivery set state = 2, settled_at = clock_timestamp(),
-    detail = coalesce(detail || ' ', '') || 'It waited too long, and is tried no more.'
-  where state = 0 and queued_at < clock_timestamp() - make_interval(secs => $1) returning webhook_id),
+EXPIRE: Final = """with e as (select delivery_id from webhook_delivery
+  where state = 0 and queued_at < statement_timestamp() - make_interval(secs => $1) limit $2 for update skip locked),
+g as (select d.delivery_id, w.disabled from webhook w, webhook_delivery d
+  where w.disabled is not null and d.webhook_id = w.webhook_id and d.state = 0 limit $2),
+d as (update webhook_delivery set state = 2, settled_at = clock_timestamp(), detail = coalesce(
+    (select disabled from g where g.delivery_id = webhook_delivery.delivery_id),
+    coalesce(detail || ' ', '') || 'It waited too long, and is tried no more.')
+  where state = 0 and delivery_id in (select delivery_id from e union select delivery_id from g) returning webhook_id),
 n as (select webhook_id, count(*) as dead from d group by 1),
 w as (update webhook set dead = webhook.dead + n.dead from n where webhook.webhook_id = n.webhook_id)
 select coalesce(sum(dead), 0) from n"""
-FORGET: Final = """with d as (delete from webhook_delivery where state <> 0
-  and settled_at < clock_timestamp() - make_interval(days => $1) returning 1) select count(*) from d"""
+FORGET: Final = """with d as (delete from webhook_delivery where delivery_id in (select delivery_id from webhook_delivery
+    where state <> 0 and settled_at < statement_timestamp() - make_interval(days => $1) limit $2)
+  returning 1) select count(*) from d"""

@@ -17,6 +17,7 @@ from interplay.core.webhooks.secrets import SigningSecret
 from interplay.core.webhooks.trying import FIRST_REST, LONGEST_REST, REST_AFTER, State
 from interplay.core.webhooks.webhook import Webhook
 from interplay.ports.webhook_store import (
+    AT_ONCE,
     ClaimedDelivery,
     DeliveryPlace,
     DeliveryRecord,
@@ -167,11 +168,11 @@ class PostgresWebhookStore:
 
     async def expire(self, seconds: float) -> int:
         async with self._database.session() as connection:
-            return int(await connection.fetchval(sql.EXPIRE, seconds))
+            return int(await connection.fetchval(sql.EXPIRE, seconds, AT_ONCE))
 
     async def forget(self, days: int) -> int:
         async with self._database.session() as connection:
-            return int(await connection.fetchval(sql.FORGET, days))
+            return int(await connection.fetchval(sql.FORGET, days, AT_ONCE))
 
 
 def _which(which: WhichDeliveries) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ _STATEMENTS = (
     "create index webhook_delivery_waits on webhook_delivery(queued_at) where state = 0",
     "create index webhook_delivery_dead on webhook_delivery(webhook_id, created_at) where state = 2",
     "create index webhook_delivery_place on webhook_delivery(webhook_id, created_at desc, delivery_id desc)",
-    "create index webhook_delivery_settled on webhook_delivery using brin(settled_at)",
+    "create index webhook_delivery_settled on webhook_delivery(settled_at) where state <> 0",
     "alter table trigger_topic add column secret jsonb",
 )
 
