@@ -17,8 +17,8 @@ _LONGEST: Final = 30.0  # seconds without a look at the ledger
 
 
 async def serve(settings: Settings) -> None:
-    """Fires schedules, works on triggers, delivers webhooks and keeps house until SIGTERM or SIGINT. It answers from the beginning
-    on, and waits for the database as long as that takes."""
+    """Fires schedules, works on triggers, delivers webhooks and keeps house until SIGTERM or SIGINT. It answers from
+    the beginning on, and waits for the database as long as that takes."""
     place = Place(settings.host, settings.named_port, settings.drain_seconds)
     await Service(Standing("scheduler", "fires schedules"), place).run(lambda service: _work(settings, service))
 
