@@ -123,9 +123,8 @@ class Cluster:
     def _migrate(self) -> None:
         settings = self.program("migrate-1").environment
         done = subprocess.run(
-            [sys.executable, "-m", "interplay.cli", "serve", "migrate"],
-            env={**os.environ, **settings}, cwd=self.folder,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=UP_SECONDS, check=False,
+            [sys.executable, "-m", "interplay.cli", "serve", "migrate"], env={**os.environ, **settings},
+            cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=UP_SECONDS, check=False,
         )  # fmt: skip
         if done.returncode:
             raise ClusterError(f"the schema or the topics could not be made:\n{done.stderr[-2000:]}")

@@ -19,7 +19,7 @@ async def test_degraded_until_the_broker_comes_and_when_it_goes(database_url: st
     settings = {"INTERPLAY_DATABASE_URL": database_url, "INTERPLAY_KAFKA_BOOTSTRAP": broker.bootstrap}
     async with AsyncExitStack() as stack:
         clients = {}
-        for name in ("worker", "scheduler", "api", "recorder"):
+        for name in ("worker", "scheduler", "api"):
             running = await stack.enter_async_context(service(name, tmp_path / name, INTERPLAY_KEY=KEY, **settings))
             clients[running] = await stack.enter_async_context(await running.client())
         for running, http in clients.items():
