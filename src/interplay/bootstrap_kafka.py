@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interplay.adapters.kafka.connection import KafkaConnection
+from interplay.adapters.kafka.msk import msk_token
 from interplay.adapters.kafka.producer import KafkaProducer
 from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
@@ -52,19 +53,10 @@ def kafka_connection(settings: Settings) -> KafkaConnection | None:
     """How the broker of the settings is reached. Raises SetupError."""
     if settings.kafka_bootstrap is None:
         return None
-    made: dict[str, str] = {}
-    tls = settings.kafka_security == "tls"
-    if settings.kafka_sasl is not None:
-        if settings.kafka_username is None or settings.kafka_password is None:
-            missing = "INTERPLAY_KAFKA_USERNAME" if settings.kafka_username is None else "INTERPLAY_KAFKA_PASSWORD"
-            raise SetupError(f"INTERPLAY_KAFKA_SASL is set, and {missing} is not.", where=missing)
-        made |= {
-            "security.protocol": "sasl_ssl" if tls else "sasl_plaintext",
-            "sasl.mechanism": settings.kafka_sasl,
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    elif tls:
+    made = _who(settings)
+    if made:
+        made["security.protocol"] = "sasl_ssl" if settings.kafka_security == "tls" else "sasl_plaintext"
+    elif settings.kafka_security == "tls":
         made["security.protocol"] = "ssl"
     files = {
         "ssl.ca.location": settings.kafka_ca,
@@ -77,7 +69,45 @@ def kafka_connection(settings: Settings) -> KafkaConnection | None:
         if not path.is_file():
             raise SetupError(f"There is no file {path}.", where=_VARIABLES[name])
         made[name] = str(path)
-    return KafkaConnection(settings.kafka_bootstrap, made)
+    token = msk_token(str(settings.kafka_aws_region)) if settings.kafka_sasl == "AWS_MSK_IAM" else None
+    return KafkaConnection(settings.kafka_bootstrap, made, token)
+
+
+def _who(settings: Settings) -> dict[str, str]:
+    """How Interplay says who it is. Raises SetupError that names what is missing."""
+    sasl = settings.kafka_sasl
+    if sasl is None:
+        return {}
+    needed: dict[str, object] = {
+        "INTERPLAY_KAFKA_USERNAME": settings.kafka_username,
+        "INTERPLAY_KAFKA_PASSWORD": settings.kafka_password,
+    }
+    if sasl == "OAUTHBEARER":
+        needed["INTERPLAY_KAFKA_OAUTH_URL"] = settings.kafka_oauth_url
+    if sasl == "AWS_MSK_IAM":
+        needed = {"INTERPLAY_KAFKA_AWS_REGION": settings.kafka_aws_region}
+        if settings.kafka_security != "tls":
+            raise SetupError(
+                "Amazon MSK takes IAM over TLS only.", where="INTERPLAY_KAFKA_SECURITY", advice="Set it to tls."
+            )
+    for name, value in needed.items():
+        if value is None:
+            raise SetupError(f"INTERPLAY_KAFKA_SASL is {sasl}, and {name} is not set.", where=name)
+    if sasl == "AWS_MSK_IAM":
+        return {"sasl.mechanism": "OAUTHBEARER"}
+    assert settings.kafka_password is not None
+    user, password = str(settings.kafka_username), settings.kafka_password.get_secret_value()
+    if sasl != "OAUTHBEARER":
+        return {"sasl.mechanism": sasl, "sasl.username": user, "sasl.password": password}
+    scope = {} if settings.kafka_oauth_scope is None else {"sasl.oauthbearer.scope": settings.kafka_oauth_scope}
+    return {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": user,
+        "sasl.oauthbearer.client.secret": password,
+        "sasl.oauthbearer.token.endpoint.url": str(settings.kafka_oauth_url),
+        **scope,
+    }
 
 
 _VARIABLES = {

@@ -48,11 +48,20 @@ class Settings(BaseSettings):
         None, description="Addresses of a Kafka, with commas; without them flows write to no topics."
     )
     kafka_security: Literal["plaintext", "tls"] = Field("plaintext", description="How the broker is spoken to.")
-    kafka_sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+    kafka_sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] | None = Field(
         None, description="How Interplay says to the broker who it is; without it, it does not."
     )
-    kafka_username: str | None = Field(None, description="The user of `INTERPLAY_KAFKA_SASL`.")
-    kafka_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_username: str | None = Field(
+        None, description="The user of `INTERPLAY_KAFKA_SASL`; with OAUTHBEARER its client id."
+    )
+    kafka_password: SecretStr | None = Field(
+        None, description="The password of that user; with OAUTHBEARER the client's secret."
+    )
+    kafka_oauth_url: str | None = Field(
+        None, description="Where tokens for OAUTHBEARER are from, by the client's credentials (OpenID Connect)."
+    )
+    kafka_oauth_scope: str | None = Field(None, description="The scope of those tokens.")
+    kafka_aws_region: str | None = Field(None, description="The region of an Amazon MSK, with AWS_MSK_IAM.")
     kafka_session_seconds: float = Field(
         30.0, ge=6, le=1800, description="After so long unheard, others take the partitions that a process reads."
     )

@@ -74,6 +74,7 @@ LIBRARY_HOMES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("adapters.postgres",),
     "aiokafka": ("adapters.kafka",),
     "confluent_kafka": ("adapters.kafka",),
+    "aws_msk_iam_sasl_signer": ("adapters.kafka",),
     "langchain": ("adapters.langchain",),
     "langchain_core": ("adapters.langchain",),
     "langchain_community": ("adapters.langchain",),
