@@ -45,7 +45,7 @@ from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
-from interplay.bootstrap_kafka import Broker, make_broker
+from interplay.bootstrap_kafka import Broker, make_broker, schema_decoder
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
@@ -185,6 +185,7 @@ class Platform:
             self.bus,
             self.calls,
             execute,
+            schema_decoder(self.settings),
         )
         return RunTriggers(parts)
 

@@ -11,9 +11,11 @@ from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
 from interplay.adapters.kafka.topic_reader import KafkaTopicReader
 from interplay.adapters.kafka.topic_writer import KafkaTopicWriter
 from interplay.adapters.memory.topic_writer import NoTopicWriter
+from interplay.adapters.schema_registry.value_decoder import RegistryDecoder
 from interplay.core.errors import SetupError
 from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
+from interplay.ports.value_decoder import ValueDecoder
 from interplay.settings import Settings
 from interplay.use_cases.make_topics import MakeTopics
 
@@ -41,6 +43,23 @@ def make_broker(settings: Settings) -> Broker:
     return Broker(
         connection, producer, KafkaTopicWriter(producer), KafkaTopicReader(connection, settings.kafka_session_seconds)
     )
+
+
+def schema_decoder(settings: Settings) -> ValueDecoder | None:
+    """None: there is no registry of schemas. Reaches nobody yet. Raises SetupError."""
+    if settings.schema_registry_url is None:
+        return None
+    if not settings.schema_registry_url.startswith(("http://", "https://")):
+        raise SetupError(
+            "INTERPLAY_SCHEMA_REGISTRY_URL is no address of HTTP.",
+            where="INTERPLAY_SCHEMA_REGISTRY_URL",
+            advice="Such as https://registry.example:8081.",
+        )
+    user, password = settings.schema_registry_username, settings.schema_registry_password
+    more = {}
+    if user is not None:
+        more["basic.auth.user.info"] = f"{user}:{password.get_secret_value() if password is not None else ''}"
+    return RegistryDecoder(settings.schema_registry_url, more)
 
 
 def topics_of_ours(settings: Settings) -> MakeTopics | None:

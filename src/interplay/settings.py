@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     )
     kafka_certificate: Path | None = Field(None, description="A PEM file with Interplay's own certificate.")
     kafka_certificate_key: Path | None = Field(None, description="A PEM file with the key of that certificate.")
+    schema_registry_url: str | None = Field(
+        None, description="A schema registry with Confluent's API, for triggers that read Avro or Protobuf."
+    )
+    schema_registry_username: str | None = Field(None, description="Its user, where it wants one.")
+    schema_registry_password: SecretStr | None = Field(None, description="The password of that user.")
     model_idle_seconds: float = Field(300.0, ge=1, description="After how long an idle local model is unloaded.")
     extensions: Path | None = Field(
         None, description="A file that names Python tools, MCP servers by command, and runnables of this worker."

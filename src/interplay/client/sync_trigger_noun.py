@@ -24,9 +24,9 @@ class Triggers:
     def put(
         self, name: str, topic: str, flow: str | None = None, inputs: Mapping[str, Any] | None = None, **more: Any
     ) -> TriggerPut:
-        """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow: task, request, output
-        (a topic, with a key and a value), together, at_once.
+        """Makes or changes it. More: channel, version, format (json, text, bytes, avro, protobuf), filter, dedupe,
+        dead_letters, start (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow:
+        task, request, output (a topic, with a key and a value), together, at_once.
         """
         return self._loop.run(self._noun.put(name, topic, flow, inputs, **more))
 

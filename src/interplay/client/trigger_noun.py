@@ -16,9 +16,9 @@ class Triggers(Noun):
     async def put(
         self, name: str, topic: str, flow: str | None = None, inputs: Mapping[str, Any] | None = None, **more: Any
     ) -> TriggerPut:
-        """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow: task, request, output
-        (a topic, with a key and a value), together, at_once."""
+        """Makes or changes it. More: channel, version, format (json, text, bytes, avro, protobuf), filter, dedupe,
+        dead_letters, start (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow:
+        task, request, output (a topic, with a key and a value), together, at_once."""
         body = {"topic": topic, "flow": flow, "inputs": dict(inputs or {}), **more}
         found: TriggerPut = await self._transport.request("PUT", _path(name), body=body)
         return found

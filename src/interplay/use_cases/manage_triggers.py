@@ -8,7 +8,7 @@ from interplay.core.errors import Conflict, InvalidInput, NotFound
 from interplay.core.failures import StepFailure
 from interplay.core.triggers.feeding import compile_feed
 from interplay.core.triggers.messages import compile_trigger
-from interplay.core.triggers.trigger import Trigger, trigger_name
+from interplay.core.triggers.trigger import BY_SCHEMA, Trigger, trigger_name
 from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore
 from interplay.ports.topic_reader import StartAt, TopicReader
@@ -18,11 +18,18 @@ from interplay.use_cases.run_trigger import TOPIC
 
 
 class ManageTriggers:
-    """`readers` None: no broker is set up here."""
+    """`readers` None: no broker is set up here; `schemas` False: no registry of schemas."""
 
     def __init__(
-        self, store: TriggerStore, flows: FlowStore, calls: CallModel, readers: TopicReader | None, bus: EventBus
+        self,
+        store: TriggerStore,
+        flows: FlowStore,
+        calls: CallModel,
+        readers: TopicReader | None,
+        bus: EventBus,
+        schemas: bool,
     ) -> None:
+        self._schemas = schemas
         self._store = store
         self._flows = flows
         self._calls = calls
@@ -37,6 +44,12 @@ class ManageTriggers:
         self._broker()
         trigger = wanted.trigger.checked()
         trigger_name(wanted.name)
+        if trigger.format in BY_SCHEMA and not self._schemas:
+            raise InvalidInput(
+                f"This server has no schema registry, so triggers cannot read {trigger.format}.",
+                where="format",
+                advice="Start it with INTERPLAY_SCHEMA_REGISTRY_URL.",
+            )
         compile_trigger(trigger)
         await self._look(wanted.project_id, trigger)
         found = await self._store.put(wanted, expected)

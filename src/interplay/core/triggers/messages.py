@@ -24,9 +24,17 @@ MESSAGE: Final = object_of(
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a value says by its schema, or why it says nothing."""
+
+    value: Any = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One record of a topic. `time`: seconds since the epoch, by whoever wrote it or by the broker. `log`: which topic
-    of that name it is, where one was deleted and made anew."""
+    of that name it is, where one was deleted and made anew. `decoded`: where its form is told by a schema."""
 
     topic: str
     partition: int
@@ -36,6 +44,7 @@ class Message:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     log: str = ""
+    decoded: Decoded | None = None
 
     @property
     def place(self) -> str:
@@ -153,7 +162,11 @@ def seen(trigger: Trigger, message: Message) -> dict[str, Any]:
 
 
 def _value(trigger: Trigger, message: Message) -> Any:
-    raw = message.value
+    raw, decoded = message.value, message.decoded
+    if decoded is not None:
+        if decoded.problem is not None:
+            raise Unreadable(decoded.problem)
+        return decoded.value
     if raw is None:
         if trigger.format == "json":
             return None

@@ -10,7 +10,8 @@ import msgspec
 from interplay.core.errors import InvalidInput
 from interplay.core.flows.topics import topic_problem
 
-Format = Literal["json", "text", "bytes"]
+Format = Literal["json", "text", "bytes", "avro", "protobuf"]
+BY_SCHEMA: Final = frozenset({"avro", "protobuf"})
 MOST_BATCH: Final = 1000
 MOST_AT_ONCE: Final = 256
 _OF_FLOWS: Final = frozenset({"channel", "version", "inputs", "most_queued", "priority"})

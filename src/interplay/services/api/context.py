@@ -67,7 +67,14 @@ def make_context(platform: Platform) -> Context:
         ManageKeys(platform.tenancy.keys, platform.clock, new_id),
         ExplainRoute(platform.live, platform.clock),
         ManageSchedules(platform.schedules, platform.prepare_fire(), platform.bus, new_id),
-        ManageTriggers(platform.trigger_store, platform.flows, platform.calls, platform.broker.readers, platform.bus),
+        ManageTriggers(
+            platform.trigger_store,
+            platform.flows,
+            platform.calls,
+            platform.broker.readers,
+            platform.bus,
+            platform.settings.schema_registry_url is not None,
+        ),
     )
 
 
