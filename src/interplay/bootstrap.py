@@ -46,7 +46,7 @@ from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
 from interplay.bootstrap_events import Recorder, make_recorder
-from interplay.bootstrap_kafka import Broker, Buses, make_broker, make_bus
+from interplay.bootstrap_kafka import Broker, Buses, make_broker, make_bus, schema_decoder
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
 from interplay.bootstrap_webhooks import Webhooks, make_webhooks
 from interplay.core.errors import SetupError, Unavailable
@@ -208,6 +208,7 @@ class Platform:
             self.bus,
             self.calls,
             execute,
+            schema_decoder(self.settings),
         )
         return RunTriggers(parts)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.event_bus import KafkaEventBus
 from interplay.adapters.kafka.event_log import KafkaEventLog
+from interplay.adapters.kafka.msk import msk_token
 from interplay.adapters.kafka.producer import KafkaProducer
 from interplay.adapters.kafka.reach import KafkaReach
 from interplay.adapters.kafka.topic_admin import KafkaTopicAdmin
@@ -20,6 +21,7 @@ from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.topic_writer import NoTopicWriter
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.event_bus import PostgresEventBus
+from interplay.adapters.schema_registry.value_decoder import RegistryDecoder
 from interplay.core.errors import InterplayError, SetupError
 from interplay.core.runs.topics import Subscriptions
 from interplay.core.topics_of_ours import HINTS, RUNS, USAGE, named
@@ -28,6 +30,7 @@ from interplay.ports.event_log import EventLog
 from interplay.ports.topic_reader import TopicReader
 from interplay.ports.topic_writer import TopicWriter
 from interplay.ports.usage_log import UsageLog
+from interplay.ports.value_decoder import ValueDecoder
 from interplay.settings import Settings
 from interplay.use_cases.make_topics import MakeTopics
 
@@ -102,6 +105,23 @@ def make_bus(settings: Settings, database: Database, connection: KafkaConnection
     return Buses(topic, (ledger, topic))
 
 
+def schema_decoder(settings: Settings) -> ValueDecoder | None:
+    """None: there is no registry of schemas. Reaches nobody yet. Raises SetupError."""
+    if settings.schema_registry_url is None:
+        return None
+    if not settings.schema_registry_url.startswith(("http://", "https://")):
+        raise SetupError(
+            "INTERPLAY_SCHEMA_REGISTRY_URL is no address of HTTP.",
+            where="INTERPLAY_SCHEMA_REGISTRY_URL",
+            advice="Such as https://registry.example:8081.",
+        )
+    user, password = settings.schema_registry_username, settings.schema_registry_password
+    more = {}
+    if user is not None:
+        more["basic.auth.user.info"] = f"{user}:{password.get_secret_value() if password is not None else ''}"
+    return RegistryDecoder(settings.schema_registry_url, more)
+
+
 def topics_of_ours(settings: Settings) -> MakeTopics | None:
     """None: there is no broker. Raises SetupError."""
     connection = kafka_connection(settings)
@@ -131,19 +151,10 @@ def kafka_connection(settings: Settings) -> KafkaConnection | None:
     """How the broker of the settings is reached. Raises SetupError."""
     if settings.kafka_bootstrap is None:
         return None
-    made: dict[str, str] = {}
-    tls = settings.kafka_security == "tls"
-    if settings.kafka_sasl is not None:
-        if settings.kafka_username is None or settings.kafka_password is None:
-            missing = "INTERPLAY_KAFKA_USERNAME" if settings.kafka_username is None else "INTERPLAY_KAFKA_PASSWORD"
-            raise SetupError(f"INTERPLAY_KAFKA_SASL is set, and {missing} is not.", where=missing)
-        made |= {
-            "security.protocol": "sasl_ssl" if tls else "sasl_plaintext",
-            "sasl.mechanism": settings.kafka_sasl,
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    elif tls:
+    made = _who(settings)
+    if made:
+        made["security.protocol"] = "sasl_ssl" if settings.kafka_security == "tls" else "sasl_plaintext"
+    elif settings.kafka_security == "tls":
         made["security.protocol"] = "ssl"
     files = {
         "ssl.ca.location": settings.kafka_ca,
@@ -156,7 +167,45 @@ def kafka_connection(settings: Settings) -> KafkaConnection | None:
         if not path.is_file():
             raise SetupError(f"There is no file {path}.", where=_VARIABLES[name])
         made[name] = str(path)
-    return KafkaConnection(settings.kafka_bootstrap, made)
+    token = msk_token(str(settings.kafka_aws_region)) if settings.kafka_sasl == "AWS_MSK_IAM" else None
+    return KafkaConnection(settings.kafka_bootstrap, made, token)
+
+
+def _who(settings: Settings) -> dict[str, str]:
+    """How Interplay says who it is. Raises SetupError that names what is missing."""
+    sasl = settings.kafka_sasl
+    if sasl is None:
+        return {}
+    needed: dict[str, object] = {
+        "INTERPLAY_KAFKA_USERNAME": settings.kafka_username,
+        "INTERPLAY_KAFKA_PASSWORD": settings.kafka_password,
+    }
+    if sasl == "OAUTHBEARER":
+        needed["INTERPLAY_KAFKA_OAUTH_URL"] = settings.kafka_oauth_url
+    if sasl == "AWS_MSK_IAM":
+        needed = {"INTERPLAY_KAFKA_AWS_REGION": settings.kafka_aws_region}
+        if settings.kafka_security != "tls":
+            raise SetupError(
+                "Amazon MSK takes IAM over TLS only.", where="INTERPLAY_KAFKA_SECURITY", advice="Set it to tls."
+            )
+    for name, value in needed.items():
+        if value is None:
+            raise SetupError(f"INTERPLAY_KAFKA_SASL is {sasl}, and {name} is not set.", where=name)
+    if sasl == "AWS_MSK_IAM":
+        return {"sasl.mechanism": "OAUTHBEARER"}
+    assert settings.kafka_password is not None
+    user, password = str(settings.kafka_username), settings.kafka_password.get_secret_value()
+    if sasl != "OAUTHBEARER":
+        return {"sasl.mechanism": sasl, "sasl.username": user, "sasl.password": password}
+    scope = {} if settings.kafka_oauth_scope is None else {"sasl.oauthbearer.scope": settings.kafka_oauth_scope}
+    return {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": user,
+        "sasl.oauthbearer.client.secret": password,
+        "sasl.oauthbearer.token.endpoint.url": str(settings.kafka_oauth_url),
+        **scope,
+    }
 
 
 _VARIABLES = {

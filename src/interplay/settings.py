@@ -48,11 +48,20 @@ class Settings(BaseSettings):
         None, description="Addresses of a Kafka, with commas; without them flows write to no topics."
     )
     kafka_security: Literal["plaintext", "tls"] = Field("plaintext", description="How the broker is spoken to.")
-    kafka_sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+    kafka_sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] | None = Field(
         None, description="How Interplay says to the broker who it is; without it, it does not."
     )
-    kafka_username: str | None = Field(None, description="The user of `INTERPLAY_KAFKA_SASL`.")
-    kafka_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_username: str | None = Field(
+        None, description="The user of `INTERPLAY_KAFKA_SASL`; with OAUTHBEARER its client id."
+    )
+    kafka_password: SecretStr | None = Field(
+        None, description="The password of that user; with OAUTHBEARER the client's secret."
+    )
+    kafka_oauth_url: str | None = Field(
+        None, description="Where tokens for OAUTHBEARER are from, by the client's credentials (OpenID Connect)."
+    )
+    kafka_oauth_scope: str | None = Field(None, description="The scope of those tokens.")
+    kafka_aws_region: str | None = Field(None, description="The region of an Amazon MSK, with AWS_MSK_IAM.")
     kafka_events: bool = Field(
         True, description="Whether what happens to runs, and what calls use, is published on topics of Interplay's."
     )
@@ -79,6 +88,11 @@ class Settings(BaseSettings):
     )
     kafka_certificate: Path | None = Field(None, description="A PEM file with Interplay's own certificate.")
     kafka_certificate_key: Path | None = Field(None, description="A PEM file with the key of that certificate.")
+    schema_registry_url: str | None = Field(
+        None, description="A schema registry with Confluent's API, for triggers that read Avro or Protobuf."
+    )
+    schema_registry_username: str | None = Field(None, description="Its user, where it wants one.")
+    schema_registry_password: SecretStr | None = Field(None, description="The password of that user.")
     model_idle_seconds: float = Field(300.0, ge=1, description="After how long an idle local model is unloaded.")
     extensions: Path | None = Field(
         None, description="A file that names Python tools, MCP servers by command, and runnables of this worker."

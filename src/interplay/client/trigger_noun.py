@@ -21,10 +21,10 @@ class Triggers(Noun):
         inputs: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> TriggerPut:
-        """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow: task, request, output
-        (a topic, with a key and a value), together, at_once; and `webhook` (scheme, secret) in the place of a topic,
-        for one that is called: `secret` is there when it was made, and only then."""
+        """Makes or changes it. More: channel, version, format (json, text, bytes, avro, protobuf), filter, dedupe,
+        dead_letters, start (earliest, latest), batch, most_queued, priority, paused; with `model` instead of a flow:
+        task, request, output (a topic, with a key and a value), together, at_once; and `webhook` (scheme, secret) in
+        the place of a topic, for one that is called: `secret` is there when it was made, and only then."""
         body = {"topic": topic, "flow": flow, "inputs": dict(inputs or {}), **more}
         found: TriggerPut = await self._transport.request("PUT", _path(name), body=body)
         return found

@@ -89,7 +89,7 @@ class FeedModel(TriggerWork):
         self._room = asyncio.Semaphore(trigger.at_once)
 
     async def turn(self, reader: TopicMember) -> None:
-        messages = await reader.batch(self.kept.trigger.batch, WITHIN)
+        messages = await self.read(reader, self.kept.trigger.batch, WITHIN)
         if not messages:
             await self.note(Tally(), None)
             return
@@ -130,7 +130,7 @@ class FeedModel(TriggerWork):
                 continue
             await self.stuck(failed)
             if len(batch.messages) < most:
-                await self._add(batch, await reader.batch(min(_MORE, most - len(batch.messages)), _MOMENT))
+                await self._add(batch, await self.read(reader, min(_MORE, most - len(batch.messages)), _MOMENT))
             await reader.stay(max(pause, min(failed.failure.retry_after or 0.0, _LONGEST_WISH)))
             pause = min(pause * 2, _LONGEST_PAUSE)
 

@@ -9,7 +9,7 @@ from interplay.core.errors import Conflict, InvalidInput, NotFound
 from interplay.core.failures import StepFailure
 from interplay.core.triggers.feeding import compile_feed
 from interplay.core.triggers.messages import compile_trigger
-from interplay.core.triggers.trigger import Trigger, trigger_name
+from interplay.core.triggers.trigger import BY_SCHEMA, Trigger, trigger_name
 from interplay.core.webhooks.secrets import MasterKeys
 from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore
@@ -21,7 +21,8 @@ from interplay.use_cases.run_trigger import TOPIC
 
 
 class ManageTriggers:
-    """`readers` None: no broker is set up here. `keys`: for the secrets of those that are called."""
+    """`readers` None: no broker is set up here; `schemas` False: no registry of schemas. `keys`: for the secrets of
+    those that are called."""
 
     def __init__(
         self,
@@ -31,8 +32,10 @@ class ManageTriggers:
         readers: TopicReader | None,
         bus: EventBus,
         keys: MasterKeys,
+        schemas: bool,
     ) -> None:
         self._keys = keys
+        self._schemas = schemas
         self._store = store
         self._flows = flows
         self._calls = calls
@@ -50,6 +53,12 @@ class ManageTriggers:
         elif trigger.webhook.secret is None:
             wanted = replace(wanted, secret=self._keys.fresh())
         trigger_name(wanted.name)
+        if trigger.format in BY_SCHEMA and not self._schemas:
+            raise InvalidInput(
+                f"This server has no schema registry, so triggers cannot read {trigger.format}.",
+                where="format",
+                advice="Start it with INTERPLAY_SCHEMA_REGISTRY_URL.",
+            )
         compile_trigger(trigger)
         await self._look(wanted.project_id, trigger)
         found = await self._store.put(wanted, expected)

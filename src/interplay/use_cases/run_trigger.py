@@ -44,7 +44,7 @@ class RunTrigger(TriggerWork):
         while await self.parts.runs.queued(kept.project_id, trigger.most_queued) >= trigger.most_queued:
             await self.note(Tally(), f"It waits: {trigger.most_queued:,} runs of its project are queued.")
             await reader.stay(WITHIN)
-        messages = await reader.batch(trigger.batch, WITHIN)
+        messages = await self.read(reader, trigger.batch, WITHIN)
         if not messages:
             await self.note(Tally(), None)
             return

@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from interplay.core.errors import InterplayError, Unavailable
+from interplay.core.errors import InterplayError, InvalidInput, Unavailable
 from interplay.core.failures import StepFailure
 from interplay.core.triggers.messages import CompiledTrigger, Dead, Message, Passed, Start
+from interplay.core.triggers.trigger import BY_SCHEMA
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_store import RunStore
 from interplay.ports.topic_reader import TopicMember, TopicReader
 from interplay.ports.topic_writer import TopicRecord, TopicWriter
 from interplay.ports.trigger_store import KeptTrigger, Tally, TriggerStore
+from interplay.ports.value_decoder import ValueDecoder
 from interplay.use_cases.call_model import CallModel
 from interplay.use_cases.step_call import StepExecutor
 from interplay.use_cases.submit_run import SubmitRun
@@ -30,7 +32,7 @@ _MOST_LINES, _MINUTE = 10, 60.0  # lines of the log about dead messages in so ma
 
 @dataclass(frozen=True, slots=True)
 class TriggerParts:
-    """`calls` and `execute`: of models, as steps make them."""
+    """`calls` and `execute`: of models, as steps make them. `decoder` None: no schemas are to be had here."""
 
     store: TriggerStore
     readers: TopicReader
@@ -40,6 +42,7 @@ class TriggerParts:
     bus: EventBus
     calls: CallModel
     execute: StepExecutor
+    decoder: ValueDecoder | None = None
 
 
 class TriggerWork:
@@ -78,6 +81,19 @@ class TriggerWork:
                 await self.stuck(InterplayError(said))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def read(self, reader: TopicMember, most: int, within: float) -> list[Message]:
+        """As `TopicMember.batch`, with what their values say where a schema tells it."""
+        messages, form = await reader.batch(most, within), self.kept.trigger.format
+        if form not in BY_SCHEMA or not messages:
+            return messages
+        if self.parts.decoder is None:
+            raise InvalidInput(
+                f"This process has no schema registry, so it cannot read {form}.",
+                where="format",
+                advice="Start it with INTERPLAY_SCHEMA_REGISTRY_URL.",
+            )
+        return await self.parts.decoder.decode(form, messages)
 
     async def bury(self, dead: Sequence[tuple[Message, str]]) -> None:
         """With the reason and the place in the headers. Raises StepFailure where the topic for them takes none: they

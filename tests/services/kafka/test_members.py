@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from interplay.adapters.kafka.connection import KafkaConnection
 from interplay.adapters.kafka.producer import KafkaProducer
 from interplay.adapters.kafka.topic_reader import KafkaMember, KafkaTopicReader
 from interplay.client import AsyncClient, NotAvailable
+from interplay.core.errors import NotFound, Unavailable
 from interplay.core.triggers.messages import Message
 from interplay.ports.topic_reader import StartAt
 from interplay.ports.topic_writer import TopicRecord
@@ -105,6 +108,49 @@ class TestCommits:
             lag = dict(await readers.lag(GROUP, topic))
             assert lag[moved] == 0, "the one who has it by now had committed all of it"
             assert lag[1 - moved] == sum(message.partition != moved for message in read) - 2
+
+
+class TestTopicsMadeAnew:
+    async def test_one_that_is_made_anew_while_it_is_read_is_read_from_its_beginning(
+        self, kafka: KafkaBroker, readers: KafkaTopicReader, producer: KafkaProducer
+    ) -> None:
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+        def again(topic: str) -> None:
+            admin.delete_topics([topic])[topic].result(30)
+            while topic in admin.list_topics(timeout=10).topics:
+                pass
+            fresh_topic(kafka, name=topic)
+
+        async def one(number: int) -> None:
+            topic, group = fresh_topic(kafka), f"anew-{number}"
+            for value in (b"1", b"2"):
+                await producer.send(TopicRecord(topic, value))
+            read: list[Message] = []
+            written: asyncio.Task[None] | None = None
+
+            async def anew() -> None:
+                await asyncio.to_thread(again, topic)
+                for value in (b"3", b"4", b"5"):
+                    await producer.send(TopicRecord(topic, value))
+
+            while len(read) < 5:
+                with contextlib.suppress(NotFound, Unavailable):  # it is not there for a moment
+                    async with readers.join(group, topic, EARLIEST) as member:
+                        while len(read) < 5:
+                            found = await member.batch(10, 0.2)
+                            read += found
+                            if found:
+                                await member.commit(found)
+                            if len(read) == 2 and written is None:
+                                written = asyncio.create_task(anew())
+            assert written is not None
+            await written
+            assert [message.value for message in read] == [b"1", b"2", b"3", b"4", b"5"]
+            assert len({message.log for message in read}) == 2
+
+        async with asyncio.timeout(90):
+            await asyncio.gather(*(one(number) for number in range(6)))
 
 
 class TestStay:

@@ -24,13 +24,16 @@ _REFUSED: Final = ("INVALID_RECORD", "INVALID_MSG", "_INVALID_ARG", "POLICY_VIOL
 
 @dataclass(frozen=True)
 class KafkaConnection:
-    """`settings`: librdkafka's own, such as those of TLS and SASL."""
+    """`settings`: librdkafka's own, such as those of TLS and SASL. `token`: asked for a token and until when it counts
+    (seconds since the epoch), at the start and whenever most of its time is over."""
 
     bootstrap: str
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # with the password
+    token: Callable[[], tuple[str, float]] | None = None
 
     def configured(self, **more: Any) -> dict[str, Any]:
         """The settings of one client."""
+        tokens = {"oauth_cb": self._token} if self.token is not None else {}
         return {
             "bootstrap.servers": self.bootstrap,
             "client.id": "interplay",
@@ -39,8 +42,17 @@ class KafkaConnection:
             "log_level": 2,  # what it has to say comes as errors, in our words
             "error_cb": _Complaints(),
             **self.settings,
+            **tokens,
             **{name.replace("_", "."): value for name, value in more.items()},
         }
+
+    def _token(self, _: str) -> tuple[str, float]:
+        assert self.token is not None
+        try:
+            return self.token()
+        except Exception as wrong:
+            _LOG.warning("there is no token for the broker: %s: %s", type(wrong).__name__, wrong)
+            raise
 
 
 class _Complaints:

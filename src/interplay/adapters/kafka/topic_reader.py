@@ -21,6 +21,7 @@ _LAG: Final = 5.0  # seconds
 _ANSWER: Final = 10.0  # seconds that the broker has for an answer
 _MOST_BYTES: Final = 16 * 1024 * 1024  # of a batch, and of what the library reads ahead
 _CHUNK: Final = 100  # messages between two looks at how many bytes they are
+_IDLE: Final = 5.0  # seconds without a message between two looks at which topic of the name it is
 _LOOK: Final = 0.25  # seconds between two looks at which partitions are ours, while nothing is taken
 
 
@@ -75,7 +76,8 @@ class KafkaMember(TopicMember):
         self._thread = OwnThread("kafka-consumer")
         self._consumer: Any = None
         self._log = ""
-        self._seen: dict[int, int] = {}  # the latest offset of each partition
+        self._admin: Any = None
+        self._asked_at = 0.0  # which topic of the name it is
         self._owed: dict[int, int] = {}  # ends that were not taken while the group shared out its partitions anew
         self._early: list[Message] = []  # came while nothing was wanted
 
@@ -178,11 +180,36 @@ class KafkaMember(TopicMember):
         self._early = [message for message in self._early if message.partition not in gone]
 
     def _topic_id(self) -> str:
+        """Raises KafkaException, Unavailable."""
         from confluent_kafka import TopicCollection
 
-        admin = made(admin_library().AdminClient, self._connection.configured())
-        asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER)
-        return str(asked[self._topic].result(_ANSWER).topic_id)
+        if self._admin is None:
+            self._admin = made(admin_library().AdminClient, self._connection.configured())
+        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER)
+        try:
+            return str(asked[self._topic].result(_ANSWER).topic_id)
+        except TimeoutError:
+            raise Unavailable(f"The broker did not answer within {_ANSWER:g} s.", retry_after=2.0) from None
+
+    def _is_another(self, came: bool) -> bool:
+        """Whether the topic was deleted and made anew. Asked after messages came: they are of the one that was known,
+        or it is told. Where none come, now and then: the library waits where it was in the old one."""
+        now = time.monotonic()
+        if not self._log or (not came and now < self._asked_at + _IDLE):
+            return False
+        before, self._log, self._asked_at = self._log, self._topic_id(), now
+        return before != self._log
+
+    def _begin_anew(self, consumer: Any) -> None:
+        """The library reads on where it was in the topic that is gone."""
+        self._owed.clear()
+        self._early.clear()
+        places = consumer.assignment()
+        for place in places:
+            place.offset, _ = consumer.get_watermark_offsets(place, timeout=_ANSWER)
+        self._commit({place.partition: place.offset for place in places})
+        for place in places:
+            consumer.seek(place)
 
     def _place(self, partition: int, offset: int) -> Any:
         return library().TopicPartition(self._topic, partition, offset)
@@ -204,6 +231,9 @@ class KafkaMember(TopicMember):
                     self._take(record, found)
                 if not more:
                     break
+            if self._is_another(bool(found)):
+                self._begin_anew(consumer)
+                return []
         except library().KafkaException as wrong:
             raise reading_error(wrong.args[0], self._topic) from None
         return found
@@ -227,10 +257,6 @@ class KafkaMember(TopicMember):
             if error.retriable() or error.code() == library().KafkaError._PARTITION_EOF:
                 return
             raise reading_error(error, self._topic)
-        if record.offset() <= self._seen.get(record.partition(), -1):
-            self._log = self._topic_id()  # it begins again: the topic may have been made anew
-            self._owed.pop(record.partition(), None)
-        self._seen[record.partition()] = record.offset()
         _, milliseconds = record.timestamp()
         try:
             headers = tuple((str(name), value or b"") for name, value in record.headers() or ())

@@ -43,7 +43,7 @@ class TriggerBody(_Body):
     flow: Text | None = None
     channel: Text | None = None
     version: Text | None = None
-    format: Literal["json", "text", "bytes"] = "json"
+    format: Literal["json", "text", "bytes", "avro", "protobuf"] = "json"
     filter: Any = None
     inputs: dict[str, Any] = Field(default_factory=dict)
     dedupe: Any = None

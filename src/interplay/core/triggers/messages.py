@@ -24,9 +24,18 @@ MESSAGE: Final = object_of(
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a value says by its schema, or why it says nothing."""
+
+    value: Any = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One record of a topic. `time`: seconds since the epoch, by whoever wrote it or by the broker. `log`: which topic
-    of that name it is, where one was deleted and made anew. `call`: of a webhook, what tells it from others."""
+    of that name it is, where one was deleted and made anew. `call`: of a webhook, what tells it from others. `decoded`:
+    where its form is told by a schema."""
 
     topic: str
     partition: int
@@ -37,6 +46,7 @@ class Message:
     headers: tuple[tuple[str, bytes], ...] = ()
     log: str = ""
     call: str | None = None
+    decoded: Decoded | None = None
 
     @property
     def place(self) -> str:
@@ -156,7 +166,11 @@ def seen(trigger: Trigger, message: Message) -> dict[str, Any]:
 
 
 def _value(trigger: Trigger, message: Message) -> Any:
-    raw = message.value
+    raw, decoded = message.value, message.decoded
+    if decoded is not None:
+        if decoded.problem is not None:
+            raise Unreadable(decoded.problem)
+        return decoded.value
     if raw is None:
         if trigger.format == "json":
             return None

@@ -11,7 +11,8 @@ from interplay.core.errors import InvalidInput
 from interplay.core.flows.topics import topic_problem
 from interplay.core.webhooks.signing import Scheme
 
-Format = Literal["json", "text", "bytes"]
+Format = Literal["json", "text", "bytes", "avro", "protobuf"]
+BY_SCHEMA: Final = frozenset({"avro", "protobuf"})
 MOST_BATCH: Final = 1000
 _SECRET: Final = re.compile(r"secret://[A-Za-z0-9._-]{1,200}")
 MOST_AT_ONCE: Final = 256
@@ -119,6 +120,8 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
             )
         if self.model is not None:
             raise InvalidInput("A trigger that is called starts runs of a flow.", where="model")
+        if self.format in BY_SCHEMA:
+            raise InvalidInput("Values of calls are JSON, text or bytes.", where="format")
 
     def _check_purpose(self) -> None:
         """It is for a flow or for a model, and has no field of the other."""

@@ -76,6 +76,7 @@ def make_context(platform: Platform) -> Context:
             platform.broker.readers,
             platform.bus,
             platform.webhooks.keys,
+            platform.settings.schema_registry_url is not None,
         ),
         ManageWebhooks(platform.webhooks.store, platform.webhooks.sender, platform.webhooks.keys, platform.bus, new_id),
     )

@@ -54,7 +54,7 @@ class Trigger(TypedDict):
     """None: its messages feed a model."""
     channel: str | None
     version: str | None
-    format: Literal["json", "text", "bytes"]
+    format: Literal["json", "text", "bytes", "avro", "protobuf"]
     filter: Any
     inputs: dict[str, Any]
     """As they are written: `$message.…` and expressions are worked out for each message."""
