@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INTERPLAY := .venv/bin/interplay
 
-.PHONY: help demo up check test e2e bench bench-peers client kafka wheel docs format unit seek simulate lock clean setup
+.PHONY: help demo up check test e2e bench bench-peers client kafka up-cluster down-cluster wheel docs format unit seek simulate lock clean setup
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ client: setup ## Write the OpenAPI document that clients are generated from
 
 kafka: setup ## A real Kafka on this machine, PORT=9092; Ctrl-C ends it
 	@$(PYTHON) -m tools.kafka $(PORT)
+
+up-cluster: setup ## Every service as processes of its own on this machine, with PostgreSQL and Kafka; prints where
+	@$(PYTHON) -m tools.cluster up
+
+down-cluster: setup ## End what up-cluster started; its data stays below .cache/cluster
+	@$(PYTHON) -m tools.cluster down
 
 wheel: setup ## Build the wheel into dist/
 	@.cache/uv/bin/uv build --quiet --wheel --out-dir dist

@@ -59,8 +59,13 @@ class KafkaBroker:
         self._jars = jars()
         self.bootstrap = f"127.0.0.1:{self._port}"
 
-    def start(self) -> None:
-        """Returns when it takes connections."""
+    @property
+    def command(self) -> list[str]:
+        """What runs the broker, once it is prepared."""
+        return [*_JAVA, "-cp", f"{self._jars}/*", "kafka.Kafka", str(self._folder / "server.properties")]
+
+    def prepare(self) -> None:
+        """Writes its settings and formats its data, where that was not done before."""
         properties = self._folder / "server.properties"
         if not properties.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -71,11 +76,12 @@ class KafkaBroker:
             cluster = made.stdout.split()[-1]
             format_ = self._tool("format", "-t", cluster, "-c", str(properties))
             subprocess.run(format_, capture_output=True, check=True, timeout=START_SECONDS)
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        self.prepare()
         with (self._folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*_JAVA, "-cp", f"{self._jars}/*", "kafka.Kafka", str(properties)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._await()
 
     def _await(self) -> None:

@@ -17,8 +17,10 @@ from interplay.core.flows.kinds import KINDS, LATER, POLICIES, Field, Form, Kind
 from interplay.core.flows.schema import flow_schema
 from interplay.core.flows.types import Type
 from interplay.core.models.connection_kinds import KINDS as CONNECTION_KINDS
+from interplay.core.topics_of_ours import DAY, HOUR, REPLICATION, TOPICS
 from interplay.services.api.app import make_api
 from interplay.settings import described
+from tools.asyncapi_document import asyncapi_document, events_schema
 from tools.client_page import client_page
 from tools.command_page import commands_page
 from tools.models_page import SECTIONS, rows_of
@@ -310,6 +312,41 @@ def connections_page() -> str:
     )
 
 
+def topics_page() -> str:
+    rows = (
+        (
+            f"`{one.name}`",
+            one.about,
+            one.key,
+            str(one.partitions),
+            f"{one.retention // HOUR} h" if one.retention < DAY else f"{one.retention // DAY} d",
+            one.cleanup,
+        )
+        for one in TOPICS
+    )
+    return "\n\n".join(
+        [
+            "# Topics",
+            WRITTEN,
+            "What Interplay itself writes to a Kafka. `interplay migrate` makes those that are missing, nothing else "
+            "does, and none that is there is changed; `interplay migrate --check` says what is missing or different. "
+            f"Each has {REPLICATION} copies (`INTERPLAY_KAFKA_REPLICATION`), or as many as there are brokers, and with "
+            "three or more `min.insync.replicas=2`. Where Interplay may not make topics, make them by hand like this. "
+            "[Kafka](../howto/kafka.md) says how it is set up. Installations that share a Kafka have other names each: "
+            "`INTERPLAY_KAFKA_NAMESPACE` stands in the place of the first word.",
+            table(("topic", "what it is for", "key", "partitions", "kept for", "cleanup"), rows),
+            "## What stands in them",
+            "JSON of [CloudEvents 1.0](https://cloudevents.io), in structured mode (`content-type: "
+            "application/cloudevents+json`); only hints, which nobody else needs, are without an envelope. "
+            "[asyncapi.json](asyncapi.json) describes the topics as AsyncAPI 3, "
+            "[events.v1.schema.json](events.v1.schema.json) the messages as JSON Schema. Within a version no field "
+            "changes its meaning or goes away, and new ones may come: pass over what you do not know, also types of "
+            "events. Drop what you have had by `id`; for runs it is enough to drop what has a `seq` that is not above "
+            "the last one of its run.",
+        ]
+    )
+
+
 def openapi_document() -> str:
     return json.dumps(make_api(None).openapi(), indent=2, ensure_ascii=False)
 
@@ -320,11 +357,14 @@ def pages() -> dict[Path, str]:
         "client.md": client_page(WRITTEN),
         "commands.md": commands_page(WRITTEN),
         "connections.md": connections_page(),
+        "asyncapi.json": json.dumps(asyncapi_document(), indent=2, ensure_ascii=False),
+        "events.v1.schema.json": json.dumps(events_schema(), indent=2, ensure_ascii=False),
         "flow.schema.json": json.dumps(flow_schema(), indent=2, ensure_ascii=False),
         "flows.md": flows_page(),
         "models.md": models_page(),
         "openapi.json": openapi_document(),
         "settings.md": settings_page(),
+        "topics.md": topics_page(),
     }
     found = {REFERENCE / name: text for name, text in made.items()} | {
         CLIENT / name: text for name, text in sync_modules().items()

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from interplay.adapters.files.secret_store import FolderSecretStore
@@ -22,7 +23,6 @@ from interplay.adapters.local_models.assets import install
 from interplay.adapters.local_models.child import ModelServerChild
 from interplay.adapters.mcp.tools import McpTools
 from interplay.adapters.memory.clock import SystemClock
-from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.secret_store import MemorySecretStore
 from interplay.adapters.memory.semantic_cache import MemorySemanticCache
 from interplay.adapters.openai_http.provider import OpenAIProviders
@@ -31,9 +31,9 @@ from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
 from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.embedded import EmbeddedPostgres, url_of_running
-from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.failpoints import NO_FAILPOINTS, Failpoints, armed_from
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
+from interplay.adapters.postgres.log_store import PostgresLogStore
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.result_cache import PostgresResultCache
@@ -45,8 +45,10 @@ from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.python_tools.loading import load
 from interplay.adapters.python_tools.tools import PythonTools
-from interplay.bootstrap_kafka import Broker, make_broker
+from interplay.bootstrap_events import Recorder, make_recorder
+from interplay.bootstrap_kafka import Broker, Buses, make_broker, make_bus
 from interplay.bootstrap_tenancy import Parts, Tenancy, make_tenancy
+from interplay.bootstrap_webhooks import Webhooks, make_webhooks
 from interplay.core.errors import SetupError, Unavailable
 from interplay.core.extensions import Extensions, read_extensions
 from interplay.core.ids import uuid7
@@ -60,23 +62,35 @@ from interplay.use_cases.account_call import AccountCall
 from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.call_model import CallExtras, CallModel
 from interplay.use_cases.call_tool import CallTool
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks, DeliveryOptions
 from interplay.use_cases.execute_step import ExecuteStep
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.fire_schedules import PrepareFire, Scheduler
 from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.live_models import SnapshotModels
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.publish_events import PublishEvents
+from interplay.use_cases.queue_deliveries import QueueDeliveries
 from interplay.use_cases.read_history import ReadHistory
+from interplay.use_cases.receive_hook import HookParts, ReceiveHook
 from interplay.use_cases.refresh_snapshot import TOPIC
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.reuse_answer import ReuseAnswer
-from interplay.use_cases.run_trigger import RunTriggers, TriggerParts
+from interplay.use_cases.run_trigger import RunTriggers
 from interplay.use_cases.shadow_call import ShadowCall
 from interplay.use_cases.submit_run import SubmitRun
+from interplay.use_cases.trigger_work import TriggerParts
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 
 _LOG = logging.getLogger("interplay")
 PROJECT = 1  # the project of a machine that knows no others yet
+_AGAIN: Final = 0.5  # seconds between two tries to reach the database
+Waits = Callable[[str | None], None]
+
+
+def _warn(reason: str | None) -> None:
+    if reason is not None:
+        _LOG.warning("waiting for the database: %s", reason)
 
 
 def new_id() -> UUID:
@@ -110,6 +124,7 @@ class Platform:
     database: Database
     clock: SystemClock
     bus: EventBus
+    buses: Buses
     runs: PostgresRunStore
     queue: PostgresRunQueue
     schedules: PostgresScheduleStore
@@ -133,6 +148,8 @@ class Platform:
     tenancy: Tenancy
     broker: Broker
     trigger_store: PostgresTriggerStore
+    log_store: PostgresLogStore
+    webhooks: Webhooks
 
     def worker(self) -> Worker:
         settings = self.settings
@@ -149,6 +166,7 @@ class Platform:
             AttemptStep(executor, self.cache, self.slots, self.clock),
             ExpandFlow(self.flows, self.plans, self.clock),
             new_id,
+            PublishEvents(self.broker.events, self.log_store, self.clock) if self.broker.events is not None else None,
         )
         lease = settings.lease_seconds
         options = WorkerOptions(
@@ -176,6 +194,32 @@ class Platform:
         return RunTriggers(
             TriggerParts(self.trigger_store, self.broker.readers, self.broker.writer, submit, self.runs, self.bus)
         )
+
+    def recorder(self) -> Recorder:
+        takers, namespace = [self.queue_deliveries()], self.settings.kafka_namespace
+        return make_recorder(self.broker, self.log_store, self.tenancy.usage, takers, namespace)
+
+    def queue_deliveries(self) -> QueueDeliveries:
+        """What takes events of the log for webhooks."""
+        return QueueDeliveries(self.webhooks.store, self.runs, self.bus)
+
+    def deliver_webhooks(self) -> DeliverWebhooks:
+        options = DeliveryOptions(retention_days=self.settings.retention_days)
+        return DeliverWebhooks(self.webhooks.store, self.webhooks.sender, self.bus, options)
+
+    def receive_hook(self) -> ReceiveHook:
+        """What starts runs of the calls of others."""
+        submit = SubmitRun(self.runs, self.flows, self.plans, self.bus, new_id)
+        parts = HookParts(
+            self.trigger_store,
+            submit,
+            self.runs,
+            self.secrets,
+            self.webhooks.keys,
+            self.clock,
+            lambda: self.tenancy.snapshots.current.projects,
+        )
+        return ReceiveHook(parts)
 
     def history(self) -> ReadHistory:
         return ReadHistory(self.runs, self.blobs, self.plans)
@@ -206,21 +250,22 @@ async def database_of(settings: Settings, *, share: bool = True) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def open_platform(settings: Settings, url: str, *, alone: bool, patience: float = 5.0) -> AsyncIterator[Platform]:
+async def open_platform(
+    settings: Settings, url: str, *, alone: bool, patience: float = 5.0, waits: Waits = _warn
+) -> AsyncIterator[Platform]:
     """`alone`: this process is the only one, so hints stay inside of it. Ends everything it started.
 
-    `patience`: seconds to wait for a database that does not answer yet.
+    `patience`: seconds to wait for a database that does not answer yet; `waits` is told why, and None at the end.
     """
     deadline = time.monotonic() + patience
-    await _awaited(lambda: migrate(url), deadline)
+    await awaited(lambda: migrate(url), deadline, waits)
     failpoints = armed_from(settings.failpoint) if settings.failpoint else NO_FAILPOINTS
     database = Database(url)
     platform = _assemble(settings, database, failpoints, alone)
     try:
-        await _awaited(platform.maintenance.ensure_shelves, deadline)
-        await _awaited(platform.tenancy.snapshots.load, deadline)
-        if isinstance(platform.bus, PostgresEventBus):
-            await platform.bus.start()
+        await awaited(platform.maintenance.ensure_shelves, deadline, waits)
+        await awaited(platform.tenancy.snapshots.load, deadline, waits)
+        await platform.buses.start()
         async with platform.tenancy.running():
             yield platform
     finally:
@@ -228,25 +273,27 @@ async def open_platform(settings: Settings, url: str, *, alone: bool, patience: 
         await platform.calls.close()
         await platform.providers.close()
         await platform.http.close()
+        await platform.webhooks.close()
         await platform.broker.close()
         await platform.model_server.stop()
         await platform.queue.close()
-        if isinstance(platform.bus, PostgresEventBus):
-            await platform.bus.close()
+        await platform.buses.close()
         await database.close()
 
 
-async def _awaited(work: Callable[[], Awaitable[object]], deadline: float) -> None:
-    """Tries again while the database is away; raises Unavailable when it stays so."""
+async def awaited(work: Callable[[], Awaitable[object]], deadline: float, waits: Waits = _warn) -> None:
+    """Tries again while the database is away; raises Unavailable when it stays so until `deadline`."""
     while True:
         try:
             await work()
-            return
         except Unavailable as away:
             if time.monotonic() > deadline:
                 raise
-            _LOG.warning("waiting for the database: %s", away.detail)
-            await asyncio.sleep(0.5)
+            waits(away.detail)
+            await asyncio.sleep(_AGAIN)
+        else:
+            waits(None)
+            return
 
 
 def _assemble(settings: Settings, database: Database, failpoints: Failpoints, alone: bool) -> Platform:
@@ -262,8 +309,10 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         LangChainProviders(secrets, checked_json, recently),
     )
     clock, cache = SystemClock(), PostgresResultCache(database)
-    runs = PostgresRunStore(database, failpoints)
-    bus = MemoryEventBus() if alone else PostgresEventBus(database)
+    broker = make_broker(settings)
+    runs = PostgresRunStore(database, failpoints, logged=broker.events is not None)
+    buses = make_bus(settings, database, broker.connection, alone)
+    bus = buses.bus
     models = PostgresModelRegistry(database, lambda: bus.publish(TOPIC, {}))
     tenancy = make_tenancy(Parts(database, bus, clock, models), new_id(), settings.home, settings.usage_days)
     live, comparisons = SnapshotModels(tenancy.snapshots), PostgresComparisonStore(database)
@@ -282,6 +331,7 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         database=database,
         clock=clock,
         bus=bus,
+        buses=buses,
         runs=runs,
         queue=PostgresRunQueue(database, failpoints),
         schedules=PostgresScheduleStore(database, runs, failpoints),
@@ -303,8 +353,10 @@ def _assemble(settings: Settings, database: Database, failpoints: Failpoints, al
         comparisons=comparisons,
         calls=CallModel(live, providers.of, clock, random.random, CallExtras(reuse, shadows, accounts)),
         tenancy=tenancy,
-        broker=make_broker(settings),
+        broker=broker,
         trigger_store=PostgresTriggerStore(database),
+        log_store=PostgresLogStore(database),
+        webhooks=make_webhooks(settings, database, clock, failpoints),
     )
 
 

@@ -9,14 +9,34 @@ from typing import Any
 from interplay.adapters.local_models.assets import ASSETS, install, missing
 from interplay.adapters.postgres.embedded import Paths, check_version, url_of_running
 from interplay.adapters.postgres.schema import migrate, schema_state
+from interplay.adapters.python_tools.loading import load
+from interplay.bootstrap import extensions_of
+from interplay.bootstrap_kafka import make_broker
 from interplay.core.errors import InterplayError
 from interplay.settings import Settings
 
 _LEAST_FREE = 500 * 1024 * 1024  # bytes
+WITH_BROKER = ("api", "worker", "scheduler", "recorder")
 
 
 async def database_state(url: str) -> str:
     return (await schema_state(url)).value
+
+
+async def check_service(service: str, settings: Settings, url: str) -> list[str]:
+    """What a service would find, in words. Raises SetupError and Unavailable where it could not work."""
+    found = [f"the database answers, its schema is {await database_state(url)}"]
+    reach = make_broker(settings).reach
+    if reach is not None and service in WITH_BROKER:
+        await reach.look()
+        reach.close()
+        found.append("the broker answers")
+    if service == "worker" and settings.extensions is not None:
+        extensions = extensions_of(settings)
+        for name, reference in extensions.tools.items():
+            load(reference, name)
+        found.append(f"the extensions of {settings.extensions} are there")
+    return found
 
 
 async def migrate_database(url: str) -> bool:

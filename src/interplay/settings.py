@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from interplay.core.errors import SetupError
+from interplay.core.topics_of_ours import NAMESPACE, REPLICATION
 
 _SECRET_PREFIX = "INTERPLAY_SECRET_"
 
@@ -52,8 +53,26 @@ class Settings(BaseSettings):
     )
     kafka_username: str | None = Field(None, description="The user of `INTERPLAY_KAFKA_SASL`.")
     kafka_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_events: bool = Field(
+        True, description="Whether what happens to runs, and what calls use, is published on topics of Interplay's."
+    )
+    kafka_hints: bool = Field(
+        True, description="Whether processes wake one another through the broker; else through the database."
+    )
+    kafka_namespace: str = Field(
+        NAMESPACE,
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$",
+        description="How the names of Interplay's own topics and groups begin: another one for each installation that "
+        "shares a Kafka.",
+    )
     kafka_session_seconds: float = Field(
         30.0, ge=6, le=1800, description="After so long unheard, others take the partitions that a process reads."
+    )
+    kafka_replication: int = Field(
+        REPLICATION,
+        ge=1,
+        le=32,
+        description="Copies of each topic that `interplay migrate` makes, at most one for each broker.",
     )
     kafka_ca: Path | None = Field(
         None, description="A PEM file with the authorities that the broker's certificate is from; the system's without."
@@ -68,6 +87,11 @@ class Settings(BaseSettings):
         None,
         description="A folder with a file for each secret, named as it, such as Docker and Kubernetes mount; "
         "looked into before the variables.",
+    )
+    master_key: SecretStr | None = Field(
+        None,
+        description="What the secrets of webhooks are derived from: a long random text, the same for all processes of "
+        "an installation; an earlier one may stand behind it, after a comma. Without it a file of the home.",
     )
     gateway_face: Literal["protocol", "asgi"] = Field(
         "protocol",
@@ -90,6 +114,11 @@ class Settings(BaseSettings):
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.egress_allow.split(",") if part.strip())
+
+    @property
+    def named_port(self) -> int | None:
+        """For services that only operators call: they take any free port where none is named."""
+        return self.port if "port" in self.model_fields_set else None
 
     @property
     def on_loopback(self) -> bool:

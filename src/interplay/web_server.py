@@ -8,7 +8,7 @@ import logging
 import math
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -149,18 +149,18 @@ _TOO_SLOW: Final = _plain("408 Request Timeout", f"A request's head must be whol
 @dataclass(frozen=True, slots=True)
 class Serving:
     """What is served, and how. `drain`: seconds that requests in hand get to end when the server is asked to stop;
-    `protocol`: a class of our own in the place of uvicorn's HTTP."""
+    `protocol`: what makes a connection of our own, in the place of uvicorn's HTTP."""
 
     app: Any
     lifespan: Literal["on", "off"] = "off"
     drain: float = 5.0
-    protocol: type[asyncio.Protocol] | None = None
+    protocol: Callable[..., asyncio.Protocol] | None = None
 
 
 def web_server(serving: Serving) -> WebServer:
     config = uvicorn.Config(
         serving.app,
-        http=serving.protocol or BoundedHttp,
+        http=serving.protocol or BoundedHttp,  # type: ignore[arg-type]
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -37,15 +37,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "telemetry": {"core", "settings"},
     "web_server": {"core"},
     "collector": set(),
+    "operations": {"core", "web_server", "collector"},
     "bootstrap": INNER | {"use_cases", "contracts", "adapters", "settings", "telemetry"},
-    "services": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "web_server", "collector"},
+    "services": INNER
+    | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "web_server", "collector", "operations"},
     "cli": INNER | {"use_cases", "contracts", "bootstrap", "settings", "telemetry", "services", "client"},
 }
 
 # More composition roots: a process of native model code loads no database driver, a check starts nothing.
 SAME_PART = dict.fromkeys(
-    ("bootstrap_models", "bootstrap_checks", "bootstrap_gateway", "bootstrap_kafka", "bootstrap_tenancy"), "bootstrap"
-)
+    (
+        "bootstrap_models", "bootstrap_checks", "bootstrap_gateway", "bootstrap_kafka", "bootstrap_tenancy",
+        "bootstrap_webhooks",
+    ),
+    "bootstrap",
+)  # fmt: skip
 
 # Parts whose children stand alone: an adapter does not know another, nor a service another.
 STAND_ALONE = ("adapters", "services")

@@ -22,6 +22,7 @@ from interplay.adapters.memory.event_bus import MemoryEventBus
 from interplay.adapters.memory.flow_store import MemoryFlowStore
 from interplay.adapters.memory.key_store import MemoryKeyStore
 from interplay.adapters.memory.ledger import MemoryLedger
+from interplay.adapters.memory.log_store import MemoryLogStore
 from interplay.adapters.memory.model_registry import MemoryModelRegistry
 from interplay.adapters.memory.price_store import MemoryPriceStore
 from interplay.adapters.memory.result_cache import MemoryResultCache
@@ -31,6 +32,7 @@ from interplay.adapters.memory.schedule_store import MemoryScheduleStore
 from interplay.adapters.memory.slots import MemorySlots
 from interplay.adapters.memory.trigger_store import MemoryTriggerStore
 from interplay.adapters.memory.usage_store import MemoryUsageStore
+from interplay.adapters.memory.webhook_store import MemoryWebhookStore
 from interplay.adapters.postgres.allowance_store import PostgresAllowanceStore
 from interplay.adapters.postgres.blob_store import PostgresBlobStore
 from interplay.adapters.postgres.comparison_store import PostgresComparisonStore
@@ -39,6 +41,7 @@ from interplay.adapters.postgres.connection import Database
 from interplay.adapters.postgres.event_bus import PostgresEventBus
 from interplay.adapters.postgres.flow_store import PostgresFlowStore
 from interplay.adapters.postgres.key_store import PostgresKeyStore
+from interplay.adapters.postgres.log_store import PostgresLogStore
 from interplay.adapters.postgres.maintenance import Maintenance
 from interplay.adapters.postgres.model_registry import PostgresModelRegistry
 from interplay.adapters.postgres.price_store import PostgresPriceStore
@@ -50,6 +53,7 @@ from interplay.adapters.postgres.schema import migrate
 from interplay.adapters.postgres.slots import PostgresSlots
 from interplay.adapters.postgres.trigger_store import PostgresTriggerStore
 from interplay.adapters.postgres.usage_store import PostgresUsageStore
+from interplay.adapters.postgres.webhook_store import PostgresWebhookStore
 from interplay.core.ids import uuid7
 from interplay.core.runs.events import EventKind, StepSucceeded, encode_body, encode_value
 from interplay.ports.run_queue import ClaimedRun, CommitBatch, JournalRow, RunChange
@@ -84,6 +88,8 @@ class Stores:
     comparisons: Any
     schedules: Any
     triggers: Any
+    log: Any
+    webhooks: Any
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -108,7 +114,7 @@ async def stores(
     database = Database(url)
     bus = PostgresEventBus(database)
     await bus.start()
-    runs = PostgresRunStore(database)
+    runs = PostgresRunStore(database, logged=True)
     stores = Stores(
         "postgres",
         PostgresRunQueue(database),
@@ -127,6 +133,8 @@ async def stores(
         PostgresComparisonStore(database),
         PostgresScheduleStore(database, runs),
         PostgresTriggerStore(database),
+        PostgresLogStore(database),
+        PostgresWebhookStore(database),
     )
     yield stores
     await stores.queue.close()
@@ -137,7 +145,7 @@ async def stores(
 
 def in_memory() -> Stores:
     clock = SystemClock()
-    ledger, config = MemoryLedger(clock), MemoryConfigLedger()
+    ledger, config = MemoryLedger(clock, logged=True), MemoryConfigLedger()
     runs = MemoryRunStore(ledger)
     return Stores(
         "memory",
@@ -157,6 +165,8 @@ def in_memory() -> Stores:
         MemoryComparisonStore(),
         MemoryScheduleStore(ledger, runs),
         MemoryTriggerStore(),
+        MemoryLogStore(ledger),
+        MemoryWebhookStore(clock),
     )
 
 

@@ -37,6 +37,10 @@ class TestHttpCaller:
     async def test_an_answer_is_given_with_its_status(self, caller: Any, server: ProviderServer) -> None:
         assert (await caller.send(HttpRequest("GET", f"{server.url}/x", {}))).status == 200
 
+    async def test_of_a_long_answer_no_more_is_read_than_is_enough(self, caller: Any, server: ProviderServer) -> None:
+        answer = await caller.send(HttpRequest("GET", f"{server.url}/x", {}, enough=1))
+        assert (answer.status, len(answer.body)) == (200, 1)
+
     async def test_what_is_not_http_is_refused(self, caller: Any) -> None:
         with pytest.raises(StepFailure) as refused:
             await caller.send(HttpRequest("GET", "file:///etc/passwd", {}))
@@ -76,6 +80,13 @@ class TestGuard:
         with pytest.raises(StepFailure) as refused:
             await caller.send(HttpRequest("GET", url, {}))
         assert refused.value.failure.code == "egress_refused"
+        await caller.close()
+
+    async def test_a_redirect_that_is_not_to_be_followed_is_an_answer(self, server: ProviderServer) -> None:
+        server.play({"status": 302, "headers": {"location": f"{server.url}/y"}})
+        caller = EgressHttpCaller(("127.0.0.1/32",))
+        answer = await caller.send(HttpRequest("GET", f"{server.url}/x", {}, follow=False))
+        assert (answer.status, answer.headers["location"]) == (302, f"{server.url}/y")
         await caller.close()
 
     async def test_a_redirect_is_guarded_again(self, server: ProviderServer) -> None:

@@ -33,6 +33,15 @@ class TestCreate:
         assert len({entry[0].run_id for entry in made}) == 1
         assert sum(entry[0].created for entry in made) == 1
 
+    async def test_the_same_keys_in_opposite_orders_at_the_same_time_hold_nobody_up(self, stores: Stores) -> None:
+        for turn in range(3):
+            keys = [f"{turn}-{number}" for number in range(3000)]
+            there, back = (
+                [new_run(idempotency_key=key, request_digest="d") for key in order] for order in (keys, keys[::-1])
+            )
+            one, other = await asyncio.gather(stores.runs.create(there), stores.runs.create(back))
+            assert [entry.run_id for entry in one] == [entry.run_id for entry in other[::-1]]
+
     async def test_the_same_key_for_another_request_is_refused(self, stores: Stores) -> None:
         await stores.runs.create([new_run(idempotency_key="k", request_digest="d")])
         with pytest.raises(IdempotencyConflict):

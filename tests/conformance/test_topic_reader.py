@@ -133,6 +133,20 @@ class TestTopicReader:
             await reader.commit((await read(reader, 3))[:1])
         assert dict(await world.readers.lag(name, topic)) == {0: 2}
 
+    async def test_who_stays_takes_nothing_and_misses_nothing(self, world: World) -> None:
+        topic, name = world.make(2), group()
+        await world.write(topic, b"a")
+        async with world.readers.join(name, topic, EARLIEST) as reader:
+            await reader.commit(await read(reader, 1))
+            await world.write(topic, *(b"%d" % n for n in range(20)))
+            await reader.stay(0.5)
+            await world.write(topic, b"last")
+            assert sum((await world.readers.lag(name, topic)).values()) == 21
+            found = await read(reader, 21)
+            assert sorted(message.value for message in found) == sorted([*(b"%d" % n for n in range(20)), b"last"])
+            await reader.commit(found)
+        assert sum((await world.readers.lag(name, topic)).values()) == 0
+
     async def test_a_topic_that_is_not_there_is_told(self, world: World) -> None:
         with pytest.raises(NotFound, match="nobody-made-it"):
             async with world.readers.join(group(), "nobody-made-it", EARLIEST) as reader:

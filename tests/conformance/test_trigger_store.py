@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from interplay.core.errors import Conflict, NotFound
-from interplay.core.triggers.trigger import Trigger
+from interplay.core.triggers.trigger import Hook, Trigger
+from interplay.core.webhooks.secrets import SigningSecret
 from interplay.ports.topic_reader import StartAt
 from interplay.ports.trigger_store import KeptTrigger, NewTrigger, Tally
 from tests.conformance.conftest import Stores, new_id, new_run
@@ -94,6 +95,28 @@ class TestSteer:
         assert (again.start, again.generation) == (StartAt(time=12.5), 1)
         assert again.group != first.group
         assert await stores.triggers.get(1, "reviews") == again
+
+
+class TestOnesThatAreCalled:
+    async def test_read_nothing_and_keep_their_secret(self, stores: Stores) -> None:
+        hook, first = Trigger("", "triage", webhook=Hook("github")), SigningSecret(1, "mark")
+        made = await put(stores, "called", hook, secret=first)
+        assert (made.trigger, made.secret) == (hook, first)
+        await put(stores)
+        assert [kept.name for kept in await stores.triggers.active()] == ["reviews"]
+        paused = await stores.triggers.pause(1, "called", True)
+        assert await stores.triggers.called() == [paused]
+        changed = await put(stores, "called", Trigger("", "other", webhook=Hook()), secret=SigningSecret(1, "else"))
+        assert changed.secret == first
+
+    async def test_a_secret_is_rotated_once_from_where_it_was(self, stores: Stores) -> None:
+        first, second = SigningSecret(1, "mark"), SigningSecret(2, "mark", "mark", 12.5)
+        await put(stores, "called", Trigger("", "triage", webhook=Hook()), secret=first)
+        assert (await stores.triggers.rotate(1, "called", first, second)).secret == second
+        with pytest.raises(Conflict):
+            await stores.triggers.rotate(1, "called", first, second)
+        with pytest.raises(NotFound):
+            await stores.triggers.rotate(2, "called", second, first)
 
 
 class TestNote:

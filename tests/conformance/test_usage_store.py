@@ -57,6 +57,49 @@ class TestWrite:
         assert (total.calls, total.usage.input_tokens, round(total.usage.usd or 0, 6)) == (500, 5000, 125.0)
 
 
+class TestPublishing:
+    async def everything(self, stores: Stores, most: int = 3) -> list[UsageRecord]:
+        found: list[UsageRecord] = []
+        while (page := await stores.usage.unpublished(most)).records:
+            assert len(page.records) <= most
+            assert await stores.usage.reach(page)
+            found += page.records
+        return found
+
+    async def test_each_record_is_there_once_in_the_order_of_the_writes(self, stores: Stores) -> None:
+        batches = [[record() for _ in range(4)] for _ in range(3)]
+        for batch in batches:
+            await stores.usage.write(PROCESS, batch)
+        found = await self.everything(stores)
+        assert [sorted(found[4 * n : 4 * n + 4], key=lambda one: one.record_id) for n in range(3)] == [
+            sorted(batch, key=lambda one: one.record_id) for batch in batches
+        ]
+        assert await self.everything(stores) == []
+
+    async def test_what_is_not_reached_comes_again(self, stores: Stores) -> None:
+        await stores.usage.write(PROCESS, [record(), record()])
+        first = await stores.usage.unpublished(10)
+        assert await stores.usage.unpublished(10) == first
+        assert await stores.usage.reach(first)
+        assert (await stores.usage.unpublished(10)).records == ()
+
+    async def test_of_two_who_publish_the_same_the_second_is_told(self, stores: Stores) -> None:
+        await stores.usage.write(PROCESS, [record()])
+        both = [await stores.usage.unpublished(10), await stores.usage.unpublished(10)]
+        assert [await stores.usage.reach(page) for page in both] == [True, False]
+
+    async def test_writers_at_once_leave_no_record_behind(self, stores: Stores) -> None:
+        batches = [[record() for _ in range(5)] for _ in range(40)]
+        writing = asyncio.gather(*(stores.usage.write(new_id(), batch) for batch in batches))
+        found: list[UsageRecord] = []
+        while not writing.done():
+            found += await self.everything(stores, 7)
+            await asyncio.sleep(0)
+        await writing
+        found += await self.everything(stores)
+        assert len(found) == len({one.record_id for one in found}) == 200
+
+
 class TestSums:
     async def test_what_is_estimated_is_counted(self, stores: Stores) -> None:
         await stores.usage.write(PROCESS, [record(estimated=True), record(), record(estimated=True)])

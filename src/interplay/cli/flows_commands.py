@@ -15,6 +15,8 @@ from interplay.cli.output import ago, complain, console, print_json, print_table
 from interplay.cli.runs_commands import as_json
 from interplay.cli.schedule_files import ScheduleFiles
 from interplay.cli.target import all_of, with_client
+from interplay.cli.trigger_files import TriggerFiles
+from interplay.cli.webhook_files import WebhookFiles
 from interplay.client import ApiError, AsyncClient
 from interplay.contracts.http.answers import CheckResult
 from interplay.core.extensions import is_extensions
@@ -23,6 +25,8 @@ from interplay.core.flows.ir import flows_called
 from interplay.core.flows.problems import Problem, render
 from interplay.core.models.registry import Connection, Model, Registry
 from interplay.core.schedules.reading import is_schedules, read_schedules
+from interplay.core.triggers.reading import is_triggers, read_triggers
+from interplay.core.webhooks.reading import is_webhooks, read_webhooks
 from interplay.use_cases.register_models import LOCAL, read_registry
 
 
@@ -73,12 +77,14 @@ def _known_models(path: Path) -> dict[str, str] | None:
 @as_json
 @click.pass_context
 def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan: bool, as_json: bool) -> None:
-    """Make the server have these flows, models and schedules, by name; says what changes. Again changes nothing."""
+    """Make the server have these flows, models, schedules, triggers and webhooks, by name; again changes nothing."""
     files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
     given = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
     timed = [file for file in given if is_schedules(file.text)]
+    fed = [file for file in given if is_triggers(file.text)]
+    hooks = [file for file in given if is_webhooks(file.text)]
     # extensions are for workers, not for the server
-    flows = [file for file in given if file not in timed and not is_extensions(file.text)]
+    flows = [file for file in given if file not in (*timed, *fed, *hooks) and not is_extensions(file.text)]
     registries = [(path, path.read_text(encoding="utf-8")) for path in files if path.name == "interplay.yaml"]
 
     async def work(client: AsyncClient) -> bool:
@@ -89,16 +95,22 @@ def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan
         coming = {flow.name: list(flow.inputs) for file in flows if (flow := file.parsed.flow) is not None}
         by_name = {flow.name: flow for file in flows if (flow := file.parsed.flow) is not None}
         written = [one for file in timed for one in read_schedules(file.text, str(file.path))]
+        reading = [one for file in fed for one in read_triggers(file.text, str(file.path))]
+        called = [one for file in hooks for one in read_webhooks(file.text, str(file.path))]
         checks = [await client.flows.check(file.text, file.files, str(file.path), models, coming) for file in flows]
         right = [_told(file, checked, said) for file, checked in zip(flows, checks, strict=True)]
         ok = all(right)  # after all were told
         schedules = await ScheduleFiles.of(client, written, by_name) if ok else None
-        if schedules is not None:
+        triggers = await TriggerFiles.of(client, reading, by_name) if ok else None
+        if schedules is not None and triggers is not None:
+            webhooks = await WebhookFiles.of(client, called)
             for registry in wanted:
                 await _apply_registry(client, registry, there, said)
             for file, checked in _called_first(list(zip(flows, checks, strict=True))):
                 await _apply_flow(client, file, str(checked["version"]), channel, said)
             await schedules.apply(client, plan, said.say)
+            await triggers.apply(client, plan, said.say)
+            await webhooks.apply(client, plan, said.say)
         elif not plan:
             complain("nothing was applied")
         if as_json:

@@ -15,8 +15,8 @@ from interplay.cli.target import part, run_service, running_server, set_up_logs,
 from interplay.core.errors import SetupError
 from interplay.settings import Settings, described
 
-SERVICES = ("api", "worker", "gateway", "scheduler", "model-server")
-LATER = ("ingester", "recorder")
+SERVICES = ("api", "worker", "gateway", "scheduler", "recorder", "model-server", "migrate")
+LATER = ("ingester",)
 
 
 @click.command()
@@ -67,7 +67,7 @@ def serve(service: str, check: bool) -> None:
     settings = settings_of()
     set_up_logs(settings)
     if check:
-        asyncio.run(_check(settings))
+        asyncio.run(_check(service, settings))
         return
     run_service(_serve(service, settings))
 
@@ -82,32 +82,48 @@ async def _serve(service: str, settings: Settings) -> None:
         await part(f"services.{service}.serve").serve(settings)
 
 
-async def _check(settings: Settings) -> None:
-    checks = part("bootstrap_checks")
-    async with part("bootstrap").database_of(settings) as url:
-        console().print(f"settings are valid; the database answers, its schema is {await checks.database_state(url)}")
+async def _check(service: str, settings: Settings) -> None:
+    found = []
+    if service != "model-server":
+        async with part("bootstrap").database_of(settings) as url:
+            found = await part("bootstrap_checks").check_service(service, settings, url)
+    console().print("; ".join(["settings are valid", *found]))
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Only say whether there is something to do; exit 1 if so.")
+@click.option("--check", is_flag=True, help="Only say what there is to do; exit 1 if there is something.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def migrate(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """Bring the database schema to this release."""
+    """Bring the database schema to this release, and make Interplay's own topics where a Kafka is set up.
+
+    A topic that is there is never changed: what is not as it should be is told.
+    """
     settings = settings_of()
     set_up_logs(settings)
 
     async def work() -> int:
         checks = part("bootstrap_checks")
+        topics = part("bootstrap_kafka").topics_of_ours(settings) if settings.kafka_bootstrap else None
         async with part("bootstrap").database_of(settings) as url:
             if check:
                 state = await checks.database_state(url)
-                print_json({"schema": state}) if as_json else console().print(f"the schema is {state}")
-                return exit_codes.DONE if state == "current" else exit_codes.FAILED
-            done = await checks.migrate_database(url)
-            said = "the schema is now that of this release" if done else "there was nothing to do"
-            print_json({"schema": "current", "changed": done}) if as_json else console().print(said)
-            return exit_codes.DONE
+                said, told = f"the schema is {state}", {"schema": state}
+            else:
+                done = await checks.migrate_database(url)
+                said = "the schema is now that of this release" if done else "the schema is that of this release"
+                told = {"schema": "current", "changed": done}
+        if not as_json:
+            console().print(said)
+        found = [] if topics is None else await (topics.look() if check else topics.make())
+        if as_json:
+            print_json(
+                {**told, "topics": [{"name": one.name, "state": one.state, "found": one.found} for one in found]}
+            )
+        elif found:
+            print_table(["topic", "is", "found"], [[one.name, one.state, one.found] for one in found])
+        waits = told["schema"] != "current" or any(one.state == "missing" for one in found)
+        return exit_codes.FAILED if waits else exit_codes.DONE
 
     ctx.exit(asyncio.run(work()))
 

@@ -1,4 +1,4 @@
-"""The nouns of the API: flows, runs, batches, schedules, triggers, approvals, models, connections, system.
+"""The nouns of the API: flows, runs, batches, schedules, triggers, webhooks, approvals, models, connections, system.
 
 What methods return are the TypedDicts of `interplay.contracts.http.answers`. The client without `await`, `sync.py`,
 is written from this module by `make docs`.
@@ -18,6 +18,7 @@ from interplay.client.schedule_noun import Schedules
 from interplay.client.tenancy_nouns import Budgets, Keys, Prices, Projects, Usage
 from interplay.client.transport import PATIENCE, Transport
 from interplay.client.trigger_noun import Triggers
+from interplay.client.webhook_noun import Webhooks
 from interplay.contracts.http.answers import (
     Approval,
     ApprovalPage,
@@ -435,6 +436,7 @@ class AsyncClient:
         self.batches = Batches(self._transport)
         self.schedules = Schedules(self._transport)
         self.triggers = Triggers(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.approvals = Approvals(self._transport)
         self.models = Models(self._transport)
         self.connections = Connections(self._transport)

@@ -14,6 +14,7 @@ from interplay.client.sync_nouns import Approvals, Batches, Connections, Flows, 
 from interplay.client.sync_schedule_noun import Schedules
 from interplay.client.sync_tenancy_nouns import Budgets, Keys, Prices, Projects, Usage
 from interplay.client.sync_trigger_noun import Triggers
+from interplay.client.sync_webhook_noun import Webhooks
 from interplay.client.transport import PATIENCE
 from interplay.contracts.http.answers import System
 
@@ -34,6 +35,7 @@ class Client:
         self.batches = Batches(self._client.batches, self._loop)
         self.schedules = Schedules(self._client.schedules, self._loop)
         self.triggers = Triggers(self._client.triggers, self._loop)
+        self.webhooks = Webhooks(self._client.webhooks, self._loop)
         self.approvals = Approvals(self._client.approvals, self._loop)
         self.models = Models(self._client.models, self._loop)
         self.connections = Connections(self._client.connections, self._loop)

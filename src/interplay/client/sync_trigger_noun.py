@@ -11,19 +11,22 @@ from typing import Any
 
 from interplay.client import trigger_noun
 from interplay.client.loop_thread import LoopThread
-from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, TriggerPut
+from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, TriggerPut, TriggerRotated
 
 
 class Triggers:
-    """Triggers: messages of topics that start runs."""
+    """Triggers: messages of topics, and calls of webhooks, that start runs."""
 
     def __init__(self, noun: trigger_noun.Triggers, loop: LoopThread) -> None:
         self._noun = noun
         self._loop = loop
 
-    def put(self, name: str, topic: str, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any) -> TriggerPut:
+    def put(
+        self, name: str, topic: str | None, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any
+    ) -> TriggerPut:
         """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused.
+        (earliest, latest), batch, most_queued, priority, paused; and `webhook` (scheme, secret) in the place of a
+        topic, for one that is called: `secret` is there when it was made, and only then.
         """
         return self._loop.run(self._noun.put(name, topic, flow, inputs, **more))
 
@@ -57,6 +60,10 @@ class Triggers:
         """
         return self._loop.run(self._noun.replay(name, time=time, offset=offset))
 
+    def rotate(self, name: str, overlap: float = 86400.0) -> TriggerRotated:
+        """A new secret for those who call it, shown once. For `overlap` seconds the old one is believed, too."""
+        return self._loop.run(self._noun.rotate(name, overlap))
+
     def lag(self, name: str) -> TriggerLag:
-        """How far it is behind its topic."""
+        """How far it is behind its topic. A broker that does not answer is told at once (NotAvailable)."""
         return self._loop.run(self._noun.lag(name))

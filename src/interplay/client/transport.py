@@ -47,12 +47,14 @@ class Transport:
         key: str | None = None,
         timeout: float | None = None,
         repeatable: bool = False,
+        patient: bool = True,
     ) -> Any:
-        """The decoded answer. Raises ApiError (NotAvailable when patience is over) and Unreachable."""
+        """The decoded answer. `patient` False: a server that cannot answer right now is not asked again. Raises
+        ApiError (NotAvailable when patience is over) and Unreachable."""
         headers = {"Idempotency-Key": key} if key else {}
         wanted = {name: value for name, value in (params or {}).items() if value is not None}
         limit = _TIMEOUT if timeout is None else httpx.Timeout(timeout, connect=5.0)
-        again = self._patience if repeatable or method in _REPEATABLE or key is not None else 0.0
+        again = self._patience if patient and (repeatable or method in _REPEATABLE or key is not None) else 0.0
         until = asyncio.get_running_loop().time() + again
         while True:
             try:

@@ -7,17 +7,18 @@ from typing import Any
 from urllib.parse import quote
 
 from interplay.client.noun import Noun
-from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, TriggerPut
+from interplay.contracts.http.answers import Trigger, TriggerLag, TriggerPage, TriggerPut, TriggerRotated
 
 
 class Triggers(Noun):
-    """Triggers: messages of topics that start runs."""
+    """Triggers: messages of topics, and calls of webhooks, that start runs."""
 
     async def put(
-        self, name: str, topic: str, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any
+        self, name: str, topic: str | None, flow: str, inputs: Mapping[str, Any] | None = None, **more: Any
     ) -> TriggerPut:
         """Makes or changes it. More: channel, version, format (json, text, bytes), filter, dedupe, dead_letters, start
-        (earliest, latest), batch, most_queued, priority, paused."""
+        (earliest, latest), batch, most_queued, priority, paused; and `webhook` (scheme, secret) in the place of a
+        topic, for one that is called: `secret` is there when it was made, and only then."""
         body = {"topic": topic, "flow": flow, "inputs": dict(inputs or {}), **more}
         found: TriggerPut = await self._transport.request("PUT", _path(name), body=body)
         return found
@@ -58,9 +59,15 @@ class Triggers(Noun):
         found: Trigger = await self._transport.request("POST", f"{_path(name)}/replay", body=body)
         return found
 
+    async def rotate(self, name: str, overlap: float = 86_400.0) -> TriggerRotated:
+        """A new secret for those who call it, shown once. For `overlap` seconds the old one is believed, too."""
+        body = {"overlap": overlap}
+        found: TriggerRotated = await self._transport.request("POST", f"{_path(name)}/rotate", body=body)
+        return found
+
     async def lag(self, name: str) -> TriggerLag:
-        """How far it is behind its topic."""
-        found: TriggerLag = await self._get(f"{_path(name)}/lag")
+        """How far it is behind its topic. A broker that does not answer is told at once (NotAvailable)."""
+        found: TriggerLag = await self._transport.request("GET", f"{_path(name)}/lag", patient=False)
         return found
 
 

@@ -35,7 +35,7 @@ class ValueRefused(InvalidInput):
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
     """A run that this worker now owns under `fence`. `seq` is its last event, `sig` its last signal count, `key_id`
-    the key that started it."""
+    the key that started it. `published`: how many of its events surely are in the event log; None: nobody listens."""
 
     run_id: UUID
     project_id: int
@@ -51,6 +51,8 @@ class ClaimedRun:
     takeovers: int
     forked_from: UUID | None = None
     key_id: UUID | None = None
+    flow_name: str = ""
+    published: int | None = None
 
 
 class Orphan(NamedTuple):

@@ -35,6 +35,10 @@ class TopicMember:
         by now stays as that one has it."""
         raise NotImplementedError
 
+    async def stay(self, seconds: float) -> None:
+        """Takes nothing for so long, and remains a member. Raises as `batch`."""
+        raise NotImplementedError
+
 
 class TopicReader(Protocol):
     def join(self, group: str, topic: str, start: StartAt) -> AbstractAsyncContextManager[TopicMember]:

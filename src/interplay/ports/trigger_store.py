@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from interplay.core.triggers.trigger import Trigger
+from interplay.core.webhooks.secrets import SigningSecret
 from interplay.ports.topic_reader import StartAt
 
 
@@ -32,7 +33,8 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class KeptTrigger:
     """`revision` rises with each change; `generation` with each replay, which reads the topic anew from `start`.
-    `problem`: why it does not get on at the moment, and since when. `key_id`: the key that made it."""
+    `problem`: why it does not get on at the moment, and since when. `key_id`: the key that made it. `secret`: what its
+    callers sign with, where it has one of its own."""
 
     trigger_id: UUID
     project_id: int
@@ -47,6 +49,7 @@ class KeptTrigger:
     problem: str | None = None
     problem_at: float | None = None
     key_id: UUID | None = None
+    secret: SigningSecret | None = None
 
     @property
     def group(self) -> str:
@@ -56,7 +59,8 @@ class KeptTrigger:
 
 @dataclass(frozen=True, slots=True)
 class NewTrigger:
-    """What somebody wants kept. `paused` None: as it is, and running where it is new."""
+    """What somebody wants kept. `paused` None: as it is, and running where it is new. `secret`: for one that had none
+    before."""
 
     trigger_id: UUID
     project_id: int
@@ -64,6 +68,7 @@ class NewTrigger:
     trigger: Trigger
     key_id: UUID | None
     paused: bool | None = None
+    secret: SigningSecret | None = None
 
 
 class TriggerStore(Protocol):
@@ -93,8 +98,16 @@ class TriggerStore(Protocol):
         """It reads anew from there. Raises NotFound."""
         ...
 
+    async def rotate(self, project_id: int, name: str, was: SigningSecret, secret: SigningSecret) -> KeptTrigger:
+        """Raises NotFound, and Conflict where its secret is not as it `was`."""
+        ...
+
     async def active(self) -> Sequence[KeptTrigger]:
-        """All that are not paused, of all projects."""
+        """All that read a topic and are not paused, of all projects."""
+        ...
+
+    async def called(self) -> Sequence[KeptTrigger]:
+        """All that are called, paused or not, of all projects."""
         ...
 
     async def note(self, trigger_id: UUID, more: Tally, problem: str | None) -> None:

@@ -46,6 +46,16 @@ class RecordQuery:
     limit: int = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class UsagePage:
+    """Records in the order in which they became durable. `begin` and `end`: places before the first and behind the
+    last of them."""
+
+    records: tuple[UsageRecord, ...]
+    begin: str
+    end: str
+
+
 class UsageStore(Protocol):
     async def write(self, process_id: UUID, records: Sequence[UsageRecord]) -> int:
         """Keeps them and adds them to the daily sums; how many were new. A record that is there is left alone."""
@@ -65,6 +75,15 @@ class UsageStore(Protocol):
 
     async def reprice(self, priced: Sequence[Priced]) -> None:
         """Sets these costs, and the daily sums with them."""
+        ...
+
+    async def unpublished(self, most: int) -> UsagePage:
+        """What comes behind the place that was reached, for whoever publishes it. A record is among them once
+        everything that was written before it is durable, or never will be: so none is passed over."""
+        ...
+
+    async def reach(self, page: UsagePage) -> bool:
+        """These are published. False: somebody else was here meanwhile, and these may be published twice."""
         ...
 
     async def retire(self, keep_days: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
@@ -25,6 +25,7 @@ from interplay.ports.run_queue import (
     ValueRefused,
     WaitRow,
 )
+from interplay.use_cases.count_work import Counted
 
 _LOG = logging.getLogger("interplay.worker")
 MOST_ITEMS = 1024  # one statement is best up to about a thousand rows
@@ -54,11 +55,22 @@ class CommitItem:
 class GroupCommitter:
     """Commits for one worker id. After `lost`, every item gets Verdict.LOST."""
 
-    def __init__(self, queue: RunQueue, worker_id: UUID, lease: float, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        queue: RunQueue,
+        worker_id: UUID,
+        lease: float,
+        on_lost: Callable[[], None],
+        counted: Counted | None = None,
+        on_durable: Callable[[Sequence[CommitItem]], None] | None = None,
+    ) -> None:
+        """`on_durable` is told of what is durable, before the items are."""
         self._queue = queue
         self._worker_id = worker_id
         self._lease = lease
         self._on_lost = on_lost
+        self._on_durable = on_durable
+        self.counted = counted or Counted()
         self._items: list[CommitItem] = []
         self._wanted = asyncio.Event()
         self._settled = asyncio.Event()
@@ -66,7 +78,6 @@ class GroupCommitter:
         self._barred: set[UUID] = set()  # runs with a refused item: what follows it must not be committed
         self.lost = False
         self.away = False  # the ledger did not answer since the last commit
-        self.commits = 0
 
     def put(self, item: CommitItem) -> None:
         if not self._items:
@@ -99,11 +110,14 @@ class GroupCommitter:
         except ValueRefused as refused:
             await self._divide(items, refused)
             return
-        self.commits += 1
+        self.counted.commits += 1
+        self.counted.items += len(items)
         if changed is None:
             self.lose()
             _tell(items, Verdict.LOST)
             return
+        if self._on_durable is not None:
+            self._on_durable(items)
         unchanged = [i.run_id for i in items if i.change is not None and i.run_id not in changed]
         standings = await self._standings(unchanged) if unchanged else {}
         for item in items:
@@ -163,6 +177,7 @@ class GroupCommitter:
                 refused = resend = True  # rows that are there already, or a plan that is out of date: not the values
             except Unavailable as away:
                 if not self.away:
+                    self.counted.away += 1
                     _LOG.warning("a commit waits for the ledger: %s", away.detail)
                 resend = self.away = True
                 await asyncio.sleep(pause)

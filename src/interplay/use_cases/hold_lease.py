@@ -31,6 +31,11 @@ class Lease:
     def held(self) -> bool:
         return self._clock.monotonic() < self.expires
 
+    @property
+    def left(self) -> float:
+        """Seconds; negative since it ran out."""
+        return self.expires - self._clock.monotonic()
+
     async def take(self, pool: str, capacity: int) -> None:
         """Registers the worker; waits for the ledger as long as it takes."""
         while True:

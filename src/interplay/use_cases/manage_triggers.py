@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from interplay.core.errors import Conflict, InvalidInput
 from interplay.core.triggers.messages import compile_trigger
 from interplay.core.triggers.trigger import trigger_name
+from interplay.core.webhooks.secrets import MasterKeys
 from interplay.ports.event_bus import EventBus
 from interplay.ports.flow_store import FlowStore
 from interplay.ports.topic_reader import StartAt, TopicReader
 from interplay.ports.trigger_store import KeptTrigger, NewTrigger, TriggerStore
+from interplay.use_cases.manage_webhooks import MOST_OVERLAP
 from interplay.use_cases.run_trigger import TOPIC
 
 
 class ManageTriggers:
-    """`readers` None: no broker is set up here."""
+    """`readers` None: no broker is set up here. `keys`: for the secrets of those that are called."""
 
-    def __init__(self, store: TriggerStore, flows: FlowStore, readers: TopicReader | None, bus: EventBus) -> None:
+    def __init__(
+        self, store: TriggerStore, flows: FlowStore, readers: TopicReader | None, bus: EventBus, keys: MasterKeys
+    ) -> None:
+        self._keys = keys
         self._store = store
         self._flows = flows
         self._readers = readers
@@ -28,8 +34,11 @@ class ManageTriggers:
 
         Raises InvalidInput, NotFound (flow, channel, version), Conflict.
         """
-        self._broker()
         trigger = wanted.trigger.checked()
+        if trigger.webhook is None:
+            self._broker()
+        elif trigger.webhook.secret is None:
+            wanted = replace(wanted, secret=self._keys.fresh())
         trigger_name(wanted.name)
         compile_trigger(trigger)
         if trigger.version is not None:
@@ -39,6 +48,28 @@ class ManageTriggers:
         found = await self._store.put(wanted, expected)
         self._changed()
         return found
+
+    def secret_of(self, kept: KeptTrigger) -> str | None:
+        """What its callers sign with, to be shown once; None where it has none of its own. Raises Unavailable."""
+        own = kept.trigger.webhook is not None and kept.trigger.webhook.secret is None
+        return self._keys.shown(kept.trigger_id, kept.secret) if own and kept.secret is not None else None
+
+    async def rotate(self, project_id: int, name: str, overlap: float, now: float) -> tuple[KeptTrigger, str]:
+        """A new secret, for one that is called. For `overlap` seconds the old one is believed, too. Raises NotFound,
+        Conflict."""
+        if not 0 <= overlap <= MOST_OVERLAP:
+            raise InvalidInput("The overlap is from 0 seconds to 30 days.", where="overlap")
+        kept = await self._store.get(project_id, name)
+        if kept.trigger.webhook is None or kept.trigger.webhook.secret is not None or kept.secret is None:
+            raise Conflict(
+                f"The trigger {name!r} has no secret that was made here.",
+                advice="Only a trigger that is called, without a `secret` of its caller's, has one.",
+            )
+        secret = self._keys.rotated(kept.secret, now + overlap if overlap else None)
+        shown = self._keys.shown(kept.trigger_id, secret)
+        found = await self._store.rotate(project_id, name, kept.secret, secret)
+        self._changed()
+        return found, shown
 
     async def delete(self, project_id: int, name: str) -> None:
         await self._store.delete(project_id, name)
@@ -53,6 +84,7 @@ class ManageTriggers:
         """It reads the topic anew from there, and starts runs anew for what it reads. Raises NotFound, InvalidInput."""
         if start.time is not None and start.offset is not None:
             raise InvalidInput("A replay begins at a time or at an offset, not at both.", where="time")
+        self._reads(await self._store.get(project_id, name))
         found = await self._store.replay(project_id, name, start)
         self._changed()
         return found
@@ -60,8 +92,13 @@ class ManageTriggers:
     async def lag(self, project_id: int, name: str) -> Mapping[int, int | None]:
         """Messages of each partition that are not worked on yet; None where nobody has begun. Raises NotFound,
         Unavailable."""
-        kept = await self._store.get(project_id, name)
+        kept = self._reads(await self._store.get(project_id, name))
         return await self._broker().lag(kept.group, kept.trigger.topic)
+
+    def _reads(self, kept: KeptTrigger) -> KeptTrigger:
+        if kept.trigger.webhook is not None:
+            raise Conflict(f"The trigger {kept.name!r} is called, and reads no topic.", where="trigger")
+        return kept
 
     def _broker(self) -> TopicReader:
         if self._readers is None:

@@ -28,6 +28,7 @@ from interplay.use_cases.write_facts import FactWriter
 
 if TYPE_CHECKING:
     from interplay.use_cases.attempt_step import RunIdentity
+    from interplay.use_cases.count_work import Counted
     from interplay.use_cases.take_snapshot import TakeSnapshot
     from interplay.use_cases.work import WorkerOptions, WorkerParts
 
@@ -43,7 +44,9 @@ def _nobody() -> None:
 class Tenure:
     """Implements `execute_run.Host` for the runs of one worker id."""
 
-    def __init__(self, parts: WorkerParts, options: WorkerOptions, worker_id: UUID, snapshots: TakeSnapshot) -> None:
+    def __init__(
+        self, parts: WorkerParts, options: WorkerOptions, worker_id: UUID, snapshots: TakeSnapshot, counted: Counted
+    ) -> None:
         self.worker_id = worker_id
         self.pool = options.pool
         self.executions: dict[UUID, RunExecution] = {}
@@ -56,7 +59,9 @@ class Tenure:
         self._parts = parts
         self._options = options
         self._snapshots = snapshots
-        self._committer = GroupCommitter(parts.queue, worker_id, options.lease, self.lose)
+        self._events = parts.events
+        durable = self._events.committed if self._events is not None else None
+        self._committer = GroupCommitter(parts.queue, worker_id, options.lease, self.lose, counted, durable)
         self.commit = self._committer.put
         self._committing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -88,6 +93,8 @@ class Tenure:
         writer.waits_already(waiting)
         execution = RunExecution(self, run, recovered.machine, writer)
         self.executions[run.run_id] = execution
+        if self._events is not None:
+            self._events.own(run, recovered.seq)
         execution.begin()
 
     def fail(self, run: ClaimedRun, failure: Failure, seq: int | None = None) -> None:
@@ -98,9 +105,13 @@ class Tenure:
         error = FactWriter(run, seq, self._parts.blobs).error(body)
         change = RunChange(run.run_id, run.fence, RunStatus.FAILED, seq, error=error)
         self._failing.add(run.run_id)
+        if self._events is not None:
+            self._events.own(run, seq - 1)
 
         def done(verdict: Verdict, _: object) -> None:
             self._failing.discard(run.run_id)
+            if self._events is not None:
+                self._events.release(run.run_id)
             if verdict is Verdict.DONE:
                 self.say(str(run.run_id), {"type": "committed", "seq": seq, "ended": True})
 
@@ -116,6 +127,8 @@ class Tenure:
 
     def release(self, execution: RunExecution) -> None:
         if self.executions.pop(execution.run.run_id, None) is not None:
+            if self._events is not None:
+                self._events.release(execution.run.run_id)
             self.on_room()
 
     def look_again(self, execution: RunExecution) -> None:
@@ -249,6 +262,8 @@ class Tenure:
         self._committer.lost = True
         for execution in self.executions.values():
             execution.drop()
+            if self._events is not None:
+                self._events.release(execution.run.run_id)
         self.executions.clear()
         for task in (self._committing, self.renewing, *self._background):
             if task is not None:

@@ -10,6 +10,7 @@ import msgspec
 from interplay.core.models.usage import Usage
 from interplay.core.runs.events import Event, StepSucceeded, decode_value
 from interplay.core.runs.explain import explain
+from interplay.core.runs.log import facts_of
 from interplay.core.runs.timeline import StepSpan, Timeline, timeline
 from interplay.core.runs.waiting import as_data
 from interplay.ports.run_store import RunRecord, RunStore
@@ -124,16 +125,11 @@ def event_outline(event: Any, at: float) -> dict[str, Any]:
 
 def event_shown(event: Any, at: float | None = None) -> dict[str, Any]:
     """One event of a journal as JSON; large values by reference."""
-    body = {
-        name: msgspec.to_builtins(value)
-        for name in event.body.__struct_fields__
-        if (value := getattr(event.body, name)) not in (None, "")
-    }
     return {
         "seq": event.seq,
         "type": event.body.kind.wire_name,
         "step": event.step_key,
         "attempt": event.attempt,
         "at": at,
-        **body,
+        **facts_of(event.body),
     }

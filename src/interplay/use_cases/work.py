@@ -27,8 +27,10 @@ from interplay.ports.clock import Clock
 from interplay.ports.event_bus import EventBus
 from interplay.ports.run_queue import ClaimedRun, History, RunQueue
 from interplay.use_cases.attempt_step import AttemptStep
+from interplay.use_cases.count_work import Counted
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.publish_events import PublishEvents
 from interplay.use_cases.recover_run import RecoverRun
 from interplay.use_cases.take_snapshot import TakeSnapshot
 from interplay.use_cases.tenure import Tenure
@@ -36,6 +38,7 @@ from interplay.use_cases.tenure import Tenure
 _LOG = logging.getLogger("interplay.worker")
 _AWAY_PAUSE = 0.2  # seconds between two tries while the ledger is away
 _OVERDUE_SHARE = 200  # looks for overdue runs take one part in so many of the time
+_LEVEL = 5.0  # seconds that a worker that ends gives its events; the rest others publish
 _WORTH = 16  # runs: a claim for fewer costs more than waiting for the next to end
 
 
@@ -69,6 +72,7 @@ class WorkerParts:
     attempts: AttemptStep
     expand: ExpandFlow
     new_id: Callable[[], UUID]
+    events: PublishEvents | None = None  # where nobody listens, nothing is published
 
 
 class Worker:
@@ -79,6 +83,7 @@ class Worker:
         self.options = options or WorkerOptions()
         self.tenure: Tenure | None = None
         self.ready = asyncio.Event()
+        self.counted = Counted()
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
         self._recover = RecoverRun(parts.queue, parts.blobs, parts.plans)
@@ -97,10 +102,22 @@ class Worker:
         self._hint.set()
 
     async def run(self) -> None:
+        events = self.parts.events
+        publishing = asyncio.create_task(events.run()) if events is not None else None
+        try:
+            await self._work()
+            if events is not None:
+                await events.level(min(_LEVEL, self.options.drain))
+        finally:
+            if publishing is not None:
+                await _end([publishing])
+
+    async def _work(self) -> None:
         while not self._stopping.is_set():
-            tenure = Tenure(self.parts, self.options, self.parts.new_id(), self._snapshots)
+            tenure = Tenure(self.parts, self.options, self.parts.new_id(), self._snapshots, self.counted)
             await tenure.begin()
             self.tenure = tenure
+            self.counted.leases += 1
             self.ready.set()
             try:
                 await self._serve(tenure)
@@ -109,6 +126,7 @@ class Worker:
             finally:
                 self.ready.clear()
                 outage = tenure.outage
+                self.counted.leases_lost += tenure.lost
                 tenure.drop()
             if tenure.lost and outage:
                 await self._give_back(tenure)
@@ -192,12 +210,15 @@ class Worker:
             await self._unsure()
             return 0
         if runs:
+            self.counted.claims += 1
+            self.counted.runs_claimed += len(runs)
             await self._take(tenure, runs)
         return len(runs)
 
     async def _unsure(self) -> None:
         """A claim may have happened, or may still happen: for a while to come, and once after it, look for what it
         took. Once after it, because this process may stand still for that while."""
+        self.counted.away += 1
         self._unsure_until = self.parts.clock.monotonic() + self.options.lease
         await asyncio.sleep(_AWAY_PAUSE)
 
@@ -214,6 +235,7 @@ class Worker:
             await self._unsure()
             return
         if runs:
+            self.counted.runs_adopted += len(runs)
             _LOG.info("adopted the runs of a claim whose answer got lost", extra={"runs": len(runs)})
             await self._take(tenure, runs)
         if last and self._unsure_until == until:
@@ -257,6 +279,8 @@ class Worker:
                 if tenure.lease_unbroken_for(options.lease):
                     reaped = await queue.reap(options.lease, options.takeover_budget)
                     if reaped.workers:
+                        self.counted.takeovers += len(reaped.workers)
+                        self.counted.runs_taken_over += len(reaped.requeued)
                         _LOG.warning(
                             "took over from lost workers",
                             extra={"workers": len(reaped.workers), "runs": len(reaped.requeued)},

@@ -64,7 +64,7 @@ async def scheduler(home: Path, url: str, *arguments: str, **settings: str) -> A
 
 
 async def client_of(running: Process) -> httpx.AsyncClient:
-    found = await running.until_said(r"address=(\S+)")
+    found = await running.until_said(r"url=(\S+)")
     return httpx.AsyncClient(base_url=found[1], trust_env=False)
 
 

@@ -24,9 +24,10 @@ from interplay.core.triggers.trigger import Trigger
 from interplay.ports.topic_writer import TopicRecord
 from interplay.ports.trigger_store import KeptTrigger, NewTrigger
 from interplay.use_cases.load_plan import PlanLoader
-from interplay.use_cases.run_trigger import RunTrigger, TriggerParts
+from interplay.use_cases.run_trigger import RunTrigger
 from interplay.use_cases.save_flow import FlowSource, SaveFlow
 from interplay.use_cases.submit_run import SubmitRun
+from interplay.use_cases.trigger_work import TriggerParts
 
 FLOW = "flow: note\ninputs: {n: integer}\nsteps:\n  out: {set: {n: $inputs.n}}\noutput: {n: $out.n}\n"
 _IDS = itertools.count(1)

@@ -57,9 +57,9 @@ class EgressHttpCaller:
     async def _follow(self, request: HttpRequest) -> HttpAnswer:
         method, url, headers, body = request.method, request.url, dict(request.headers), request.body
         for _ in range(MOST_REDIRECTS + 1):
-            answer = await self._once(method, url, headers, body)
+            answer = await self._once(method, url, headers, body, request.enough)
             target = answer.headers.get("location")
-            if answer.status not in _REDIRECTS or target is None:
+            if answer.status not in _REDIRECTS or target is None or not request.follow:
                 return answer
             following = urljoin(url, target)
             if urlsplit(following)[:2] != urlsplit(url)[:2]:
@@ -70,7 +70,9 @@ class EgressHttpCaller:
                 headers = {name: value for name, value in headers.items() if name.lower() not in _OF_A_BODY}
         raise StepFailure("bad_request", f"{_host(request.url)} redirects more than {MOST_REDIRECTS} times.")
 
-    async def _once(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> HttpAnswer:
+    async def _once(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None, enough: int | None
+    ) -> HttpAnswer:
         address = await self._guard.address(url)
         original = httpx.URL(url)
         sent = {name: value for name, value in headers.items() if name.lower() != "host"}
@@ -84,6 +86,9 @@ class EgressHttpCaller:
             parts, size = [], 0
             async for part in response.aiter_bytes():
                 size += len(part)
+                if enough is not None and size >= enough:
+                    parts.append(part[: len(part) - (size - enough)])
+                    break
                 if size > MOST_BYTES:
                     raise StepFailure(
                         "output_too_large", f"{original.host} answers more than {MOST_BYTES // 1024**2} MiB."

@@ -68,6 +68,11 @@ def _codes(names: tuple[str, ...]) -> frozenset[int]:
     return frozenset(getattr(kinds, name) for name in names)
 
 
+def forbidden(error: Any) -> bool:
+    """Whether it is a right that is missing."""
+    return error.code() in _codes(_FORBIDDEN)
+
+
 def failure(error: Any, topic: str) -> StepFailure:
     """Why a record was not written."""
     code, said = error.code(), words(error)

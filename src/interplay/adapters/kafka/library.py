@@ -20,3 +20,12 @@ def library() -> Any:
             advice="Install it with: pip install 'interplay[kafka]'.",
         ) from None
     return confluent_kafka
+
+
+@functools.cache
+def admin_library() -> Any:
+    """The module for looking after topics. Raises SetupError as `library`."""
+    library()
+    from confluent_kafka import admin
+
+    return admin

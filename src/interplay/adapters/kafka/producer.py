@@ -28,12 +28,14 @@ Delivered = tuple["asyncio.Future[TopicPlace]", Any | None, Any]
 class KafkaProducer:
     """Idempotent: the broker writes a record that the library sent twice once, and keeps its order in a partition.
 
-    `patience`: seconds until a record that the broker does not take is given up.
+    `patience`: seconds until a record that the broker does not take is given up. `gapless`: then whatever was to
+    come behind it is given up, too.
     """
 
-    def __init__(self, connection: KafkaConnection, patience: float = 30.0) -> None:
+    def __init__(self, connection: KafkaConnection, patience: float = 30.0, *, gapless: bool = False) -> None:
         self._connection = connection
         self._patience = patience
+        self._gapless = gapless
         self._producer: Any = None
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -80,6 +82,7 @@ class KafkaProducer:
             self._loop = loop
             settings = self._connection.configured(
                 enable_idempotence=True,
+                enable_gapless_guarantee=self._gapless,
                 delivery_timeout_ms=int(self._patience * 1000),
                 linger_ms=2,
                 message_max_bytes=_MOST_BYTES,  # how large a record may be is for its topic to say

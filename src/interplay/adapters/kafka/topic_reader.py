@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from interplay.adapters.kafka.connection import KafkaConnection, made, reading_error
-from interplay.adapters.kafka.library import library
+from interplay.adapters.kafka.library import admin_library, library
 from interplay.adapters.kafka.own_thread import OwnThread
 from interplay.core.errors import Unavailable
 from interplay.core.triggers.messages import Message
@@ -21,20 +21,22 @@ _LAG: Final = 5.0  # seconds
 _ANSWER: Final = 10.0  # seconds that the broker has for an answer
 _MOST_BYTES: Final = 16 * 1024 * 1024  # of a batch, and of what the library reads ahead
 _CHUNK: Final = 100  # messages between two looks at how many bytes they are
-_LONGEST_TURN_MS: Final = 600_000  # between two batches
+_LOOK: Final = 0.25  # seconds between two looks at which partitions are ours, while nothing is taken
 
 
 class KafkaTopicReader:
-    """`session`: seconds unheard after which others take the partitions of a member."""
+    """`session`: seconds unheard after which others take the partitions of a member; `turn`: seconds between two
+    batches after which they do."""
 
-    def __init__(self, connection: KafkaConnection, session: float = 30.0) -> None:
+    def __init__(self, connection: KafkaConnection, session: float = 30.0, turn: float = 600.0) -> None:
         self._connection = connection
         self._session = session
+        self._turn = turn
         self._thread = OwnThread("kafka-lag")
 
     @contextlib.asynccontextmanager
     async def join(self, group: str, topic: str, start: StartAt) -> AsyncIterator[KafkaMember]:
-        reader = KafkaMember(self._connection, group, topic, (start, self._session))
+        reader = KafkaMember(self._connection, group, topic, (start, self._session, self._turn))
         try:
             yield reader
         finally:
@@ -66,14 +68,16 @@ class KafkaTopicReader:
 class KafkaMember(TopicMember):
     """Joins its group at the first batch. A partition's place is where the group committed, else its beginning."""
 
-    def __init__(self, connection: KafkaConnection, group: str, topic: str, how: tuple[StartAt, float]) -> None:
-        """`how`: where it starts, and its session's seconds."""
+    def __init__(self, connection: KafkaConnection, group: str, topic: str, how: tuple[StartAt, float, float]) -> None:
+        """`how`: where it starts, and its session's and its turn's seconds."""
         self._connection, self._group, self._topic = connection, group, topic
-        self._start, self._session = how
+        self._start, self._session, self._turn = how
         self._thread = OwnThread("kafka-consumer")
         self._consumer: Any = None
         self._log = ""
         self._seen: dict[int, int] = {}  # the latest offset of each partition
+        self._owed: dict[int, int] = {}  # ends that were not taken while the group shared out its partitions anew
+        self._early: list[Message] = []  # came while nothing was wanted
 
     async def batch(self, most: int, within: float) -> list[Message]:
         return await self._thread.run(lambda: self._batch(most, within))
@@ -83,6 +87,9 @@ class KafkaMember(TopicMember):
         for message in messages:
             ends[message.partition] = max(ends.get(message.partition, 0), message.offset + 1)
         await self._thread.run(lambda: self._commit(ends))
+
+    async def stay(self, seconds: float) -> None:
+        await self._thread.run(lambda: self._stay(seconds))
 
     async def close(self) -> None:
         """Leaves the group, so that others take its partitions at once; with a broker that hangs, some time later."""
@@ -105,14 +112,16 @@ class KafkaMember(TopicMember):
                 partition_assignment_strategy="cooperative-sticky",
                 session_timeout_ms=int(self._session * 1000),
                 socket_timeout_ms=int(_ANSWER * 1000),
-                max_poll_interval_ms=_LONGEST_TURN_MS,
+                max_poll_interval_ms=int(self._turn * 1000),
                 fetch_wait_max_ms=100,
                 queued_max_messages_kbytes=_MOST_BYTES // 1024,
             )
             consumer = made(library().Consumer, settings)
             try:
                 self._begin(consumer)
-                consumer.subscribe([self._topic], on_assign=self._assigned)
+                consumer.subscribe(
+                    [self._topic], on_assign=self._assigned, on_revoke=self._given_up, on_lost=self._lost
+                )
             except library().KafkaException as wrong:
                 consumer.close()
                 raise reading_error(wrong.args[0], self._topic) from None
@@ -155,10 +164,23 @@ class KafkaMember(TopicMember):
         self._log = self._topic_id()
         consumer.incremental_assign(places)
 
+    def _given_up(self, consumer: Any, places: list[Any]) -> None:
+        """Others get these: the last moment to say how far they are."""
+        with contextlib.suppress(Unavailable):
+            self._commit({})
+        self._lost(consumer, places)
+
+    def _lost(self, _: Any, places: list[Any]) -> None:
+        """Whoever has them by now is further, perhaps."""
+        for place in places:
+            self._owed.pop(place.partition, None)
+        gone = {place.partition for place in places}
+        self._early = [message for message in self._early if message.partition not in gone]
+
     def _topic_id(self) -> str:
         from confluent_kafka import TopicCollection
 
-        admin = made(_admin(), self._connection.configured())
+        admin = made(admin_library().AdminClient, self._connection.configured())
         asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER)
         return str(asked[self._topic].result(_ANSWER).topic_id)
 
@@ -168,7 +190,9 @@ class KafkaMember(TopicMember):
     def _batch(self, most: int, within: float) -> list[Message]:
         """Waits for the first message, and takes what else is there."""
         consumer = self._joined()
-        found: list[Message] = []
+        if self._owed:
+            self._commit({})
+        found, self._early = self._early[:most], self._early[most:]
         deadline = time.monotonic() + within
         try:
             while not found and (left := deadline - time.monotonic()) > 0:
@@ -184,6 +208,19 @@ class KafkaMember(TopicMember):
             raise reading_error(wrong.args[0], self._topic) from None
         return found
 
+    def _stay(self, seconds: float) -> None:
+        """The library asks for nothing more; it is asked all the same, as it tells by that who is alive."""
+        consumer = self._joined()
+        deadline = time.monotonic() + seconds
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                consumer.pause(consumer.assignment())
+                for record in consumer.consume(1, min(left, _LOOK)):
+                    self._take(record, self._early)
+            consumer.resume(consumer.assignment())
+        except library().KafkaException as wrong:
+            raise reading_error(wrong.args[0], self._topic) from None
+
     def _take(self, record: Any, found: list[Message]) -> None:
         error = record.error()
         if error is not None:
@@ -192,6 +229,7 @@ class KafkaMember(TopicMember):
             raise reading_error(error, self._topic)
         if record.offset() <= self._seen.get(record.partition(), -1):
             self._log = self._topic_id()  # it begins again: the topic may have been made anew
+            self._owed.pop(record.partition(), None)
         self._seen[record.partition()] = record.offset()
         _, milliseconds = record.timestamp()
         try:
@@ -202,15 +240,27 @@ class KafkaMember(TopicMember):
         found.append(Message(*place, record.key(), record.value(), headers, self._log))
 
     def _commit(self, ends: Mapping[int, int]) -> None:
+        """With what is owed from before. What is refused while the group shares out its partitions anew is owed until
+        the next batch; what is another member's by then is read again there."""
         kafka = library()
+        errors = kafka.KafkaError
+        for partition, end in ends.items():
+            self._owed[partition] = max(end, self._owed.get(partition, 0))
+        if not self._owed:
+            return
+        again = (errors.ILLEGAL_GENERATION, errors.REBALANCE_IN_PROGRESS)
         try:
-            self._consumer.commit(offsets=[self._place(*end) for end in ends.items()], asynchronous=False)
+            done = self._consumer.commit(offsets=[self._place(*end) for end in self._owed.items()], asynchronous=False)
         except kafka.KafkaException as wrong:
-            code = wrong.args[0].code()
-            moved = (kafka.KafkaError.ILLEGAL_GENERATION, kafka.KafkaError.UNKNOWN_MEMBER_ID)
-            if code in (*moved, kafka.KafkaError.REBALANCE_IN_PROGRESS, kafka.KafkaError._NO_OFFSET):
-                return  # another member has them now, and reads again what was not committed
-            raise reading_error(wrong.args[0], self._topic) from None
+            if wrong.args[0].code() in again:
+                return
+            if wrong.args[0].code() not in (errors.UNKNOWN_MEMBER_ID, errors._NO_OFFSET):
+                raise reading_error(wrong.args[0], self._topic) from None
+            self._owed.clear()  # it is no member any more: others have all of them
+            return
+        for place in done:
+            if place.error is None or place.error.code() not in again:
+                self._owed.pop(place.partition, None)
 
     def _leave(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -231,12 +281,6 @@ def _committed(consumer: Any, places: list[Any]) -> list[Any]:
             if wrong.args[0].code() not in looking or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
-
-
-def _admin() -> Any:
-    from confluent_kafka.admin import AdminClient
-
-    return AdminClient
 
 
 def _partitions(consumer: Any, topic: str) -> list[int]:

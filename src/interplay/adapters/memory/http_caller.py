@@ -19,4 +19,5 @@ class MemoryHttpCaller:
             raise StepFailure("egress_refused", f"{request.url!r} is not an http or https address.")
         if request.url not in self.answers:
             raise StepFailure("unavailable", f"{request.url} cannot be found.")
-        return self.answers[request.url]
+        answer = self.answers[request.url]
+        return HttpAnswer(answer.status, answer.headers, answer.body[: request.enough])

@@ -40,6 +40,7 @@ class RunRow:
     finished_at: float | None = None
     journal: list[StoredEvent] = field(default_factory=list)
     snapshot: Snapshot | None = None
+    published: int | None = None  # events in the log; None: nobody listens
     signals: list[Signal] = field(default_factory=list)
     waits: dict[str, tuple[WaitRow, float]] = field(default_factory=dict)
 
@@ -52,8 +53,10 @@ class RunRow:
 class MemoryLedger:
     """Everything between two awaits is atomic: one event loop, no threads."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, logged: bool = False) -> None:
+        """`logged`: the events of runs that are made from now on are published."""
         self.clock = clock
+        self.logged = logged
         self.runs: dict[UUID, RunRow] = {}
         self.workers: dict[UUID, WorkerRow] = {}
         self.keys: dict[tuple[int, str], tuple[UUID, str | None]] = {}

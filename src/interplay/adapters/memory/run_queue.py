@@ -231,4 +231,5 @@ def _claimed(row: RunRow) -> ClaimedRun:
         row.cancel_at is not None,
         row.takeovers,
     )
-    return replace(run, forked_from=row.new.forked_from, key_id=row.new.key_id)
+    flow, published = row.new.flow_name, row.published
+    return replace(run, forked_from=row.new.forked_from, key_id=row.new.key_id, flow_name=flow, published=published)

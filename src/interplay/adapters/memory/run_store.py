@@ -64,6 +64,7 @@ class MemoryRunStore:
             self._ledger.blobs[new] = self._ledger.blobs[old]
         now = self._ledger.clock.now()
         row = RunRow(run, len(self._ledger.runs), now, run.queue, seq=len(run.journal))
+        row.published = 0 if self._ledger.logged else None
         for seq, (kind, step_key, attempt, body) in enumerate(run.journal, 1):
             row.journal.append(StoredEvent(seq, kind, step_key, attempt, 0, body, now))
         self._ledger.runs[run.run_id] = row

@@ -71,6 +71,9 @@ class MemoryMember(TopicMember):
                 return found
             await asyncio.sleep(0.005)
 
+    async def stay(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     def forget(self) -> None:
         self._next.clear()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from interplay.core.errors import Conflict, NotFound
+from interplay.core.webhooks.secrets import SigningSecret
 from interplay.ports.topic_reader import StartAt
 from interplay.ports.trigger_store import KeptTrigger, NewTrigger, Tally
 
@@ -24,13 +25,16 @@ class MemoryTriggerStore:
         if known is None:
             start = StartAt(wanted.trigger.start)
             fixed = (wanted.trigger_id, wanted.project_id, wanted.name, wanted.trigger, bool(wanted.paused))
-            self._kept[place] = KeptTrigger(*fixed, 1, 0, start, time.time(), key_id=wanted.key_id)
+            self._kept[place] = KeptTrigger(
+                *fixed, 1, 0, start, time.time(), key_id=wanted.key_id, secret=wanted.secret
+            )
             return self._kept[place], True
         paused = known.paused if wanted.paused is None else wanted.paused
         if (known.trigger, known.paused) == (wanted.trigger, paused):
             return known, False
         made = replace(known, trigger=wanted.trigger, paused=paused, key_id=wanted.key_id)
         made = replace(made, revision=known.revision + 1, problem=None, problem_at=None)
+        made = replace(made, secret=known.secret or wanted.secret)
         if known.trigger.topic != wanted.trigger.topic:
             made = replace(made, generation=known.generation + 1, start=StartAt(wanted.trigger.start))
         self._kept[place] = made
@@ -63,8 +67,19 @@ class MemoryTriggerStore:
         self._kept[project_id, name] = made
         return made
 
+    async def rotate(self, project_id: int, name: str, was: SigningSecret, secret: SigningSecret) -> KeptTrigger:
+        known = await self.get(project_id, name)
+        if known.secret != was:
+            raise changed(name)
+        made = replace(known, secret=secret, revision=known.revision + 1)
+        self._kept[project_id, name] = made
+        return made
+
     async def active(self) -> Sequence[KeptTrigger]:
-        return [kept for kept in self._kept.values() if not kept.paused]
+        return [kept for kept in self._kept.values() if not kept.paused and kept.trigger.webhook is None]
+
+    async def called(self) -> Sequence[KeptTrigger]:
+        return [kept for kept in self._kept.values() if kept.trigger.webhook is not None]
 
     async def note(self, trigger_id: UUID, more: Tally, problem: str | None) -> None:
         for place, kept in self._kept.items():

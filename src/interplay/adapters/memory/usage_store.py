@@ -11,7 +11,7 @@ import msgspec
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord, UsageSum
 from interplay.ports.clock import Clock
-from interplay.ports.usage_store import GroupBy, Priced, RecordQuery, UsageQuery
+from interplay.ports.usage_store import GroupBy, Priced, RecordQuery, UsagePage, UsageQuery
 
 
 class MemoryUsageStore:
@@ -19,6 +19,7 @@ class MemoryUsageStore:
         self._clock = clock
         self._records: dict[UUID, UsageRecord] = {}
         self._summed: dict[UUID, UsageRecord] = {}  # sums outlive their records
+        self._reached = 0
 
     async def write(self, process_id: UUID, records: Sequence[UsageRecord]) -> int:  # noqa: ARG002
         fresh = {record.record_id: record for record in records if record.record_id not in self._summed}
@@ -59,6 +60,16 @@ class MemoryUsageStore:
                 if (record := kept.get(entry.record_id)) is not None:
                     usage = msgspec.structs.replace(record.usage, usd=entry.usd)
                     kept[entry.record_id] = msgspec.structs.replace(record, usage=usage)
+
+    async def unpublished(self, most: int) -> UsagePage:
+        records = tuple(self._summed.values())[self._reached : self._reached + most]
+        return UsagePage(records, str(self._reached), str(self._reached + len(records)))
+
+    async def reach(self, page: UsagePage) -> bool:
+        if str(self._reached) != page.begin:
+            return False
+        self._reached = int(page.end)
+        return True
 
     async def retire(self, keep_days: int) -> int:
         oldest = self._clock.now() - keep_days * 86_400

@@ -22,7 +22,8 @@ select (select count(*) from r)::int as alive,
 
 _CLAIMED: Final = """r.run_id, r.project_id, r.fence, r.shelf, r.seq, r.sig, r.flow_version, r.input,
   extract(epoch from r.created_at)::float8 as created_at, extract(epoch from r.deadline_at)::float8 as deadline_at,
-  r.cancel_at is not null as cancel_requested, r.takeovers, r.forked_from, r.vt, r.priority, r.key_id"""
+  r.cancel_at is not null as cancel_requested, r.takeovers, r.forked_from, r.vt, r.priority, r.key_id, r.flow_name,
+  nullif(r.pub_seq, -1) as published"""
 
 
 def claim(limit: int) -> str:

@@ -31,9 +31,10 @@ _PAUSE: Final = 0.5  # seconds between two tries to connect
 class PostgresEventBus:
     """`start` connects in the background; what is published meanwhile waits, the oldest are dropped."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, subscriptions: Subscriptions | None = None) -> None:
+        """`subscriptions`: who listens; others may deliver to them, too."""
         self._database = database
-        self._subscriptions = Subscriptions()
+        self._subscriptions = subscriptions or Subscriptions()
         self._queue: deque[tuple[str, bytes]] = deque()
         self._wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -50,6 +50,10 @@ class Failpoint(Enum):
     FIRE_HELD = "fire-held"
     FIRE_WRITTEN = "fire-written"
     FIRE_AFTER = "fire-after"
+    DELIVER_BEFORE = "deliver-before"
+    DELIVER_CLAIMED = "deliver-claimed"
+    DELIVER_ANSWERED = "deliver-answered"
+    DELIVER_SETTLED = "deliver-settled"
 
 
 class Failpoints:

@@ -287,6 +287,8 @@ def _claimed(row: Any) -> ClaimedRun:
         row["takeovers"],
         row["forked_from"],
         row["key_id"],
+        row["flow_name"],
+        row["published"],
     )
 
 

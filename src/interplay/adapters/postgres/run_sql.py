@@ -11,20 +11,22 @@ _RUN: Final = """run_id, project_id, flow_name, flow_version, status, queue, pri
   extract(epoch from finished_at)::float8 as finished_at, cancel_at is not null as cancel_requested,
   worker_id, batch_id, forked_from, labels, key_id"""
 
-# The keys first: of two callers with the same key one makes the run, the other finds it.
+# The keys first: of two callers with the same key one makes the run, the other finds it. In their order: two callers
+# with the same ones would wait for one another otherwise.
 CREATE: Final = """with t as materialized (select * from unnest($1::uuid[], $2::int[], $3::text[], $4::bytea[], $5::bytea[],
     $6::text[], $7::smallint[], $8::float8[], $9::text[], $10::text[], $11::uuid[], $12::uuid[], $13::text[], $14::int[], $15::uuid[])
     with ordinality t(run_id, project_id, flow_name, flow_version, input, queue, priority, deadline, key, digest, batch_id,
       forked_from, labels, seq, key_id, n)),
 k as (insert into run_key(project_id, key, run_id, digest, expires_at)
-  select project_id, key, run_id, digest, now() + interval '7 days' from t where key is not null
+  select project_id, key, run_id, digest, now() + interval '7 days' from t where key is not null order by project_id, key
   on conflict do nothing returning project_id, key, run_id)
 insert into run(run_id, project_id, flow_name, flow_version, queue, status, priority, vt, ready_at, deadline_at, shelf,
-    input, batch_id, forked_from, labels, seq, key_id)
+    input, batch_id, forked_from, labels, seq, key_id, pub_seq)
 select t.run_id, t.project_id, t.flow_name, t.flow_version, t.queue, 0, t.priority,
   (extract(epoch from clock_timestamp()) * 1e6)::bigint + t.n, now(), now() + make_interval(secs => t.deadline),
   (extract(epoch from now()) / 86400)::int - $16, t.input, t.batch_id, t.forked_from, t.labels::jsonb, t.seq,
-  t.key_id
+  t.key_id,
+  case when $17 or exists (select 1 from webhook w where w.project_id = t.project_id) then 0 else -1 end
 from t left join k on k.run_id = t.run_id where t.key is null or k.run_id is not null
 returning run_id, shelf, extract(epoch from created_at)::float8 as created_at,
   extract(epoch from deadline_at)::float8 as deadline_at"""

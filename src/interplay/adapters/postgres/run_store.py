@@ -33,8 +33,10 @@ from interplay.ports.run_store import (
 
 
 class PostgresRunStore:
-    def __init__(self, database: Database, failpoints: Failpoints = NO_FAILPOINTS) -> None:
+    def __init__(self, database: Database, failpoints: Failpoints = NO_FAILPOINTS, *, logged: bool = False) -> None:
+        """`logged`: the events of all runs that it makes are published; else those of projects that have a webhook."""
         self._database = database
+        self._logged = logged
         self._failpoints = failpoints
 
     async def create(self, runs: Sequence[NewRun], whole: RequestKey | None = None) -> list[CreatedRun]:
@@ -58,7 +60,7 @@ class PostgresRunStore:
 
     async def _insert(self, connection: Any, runs: Sequence[NewRun], columns: list[list[Any]]) -> list[CreatedRun]:
         await self._failpoints.reach(Failpoint.CREATE_BEFORE)
-        rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY)
+        rows = await connection.fetch(sql.CREATE, *columns, sql.EPOCH_DAY, self._logged)
         made = {row["run_id"]: row for row in rows}
         for run in runs:
             if run.journal and run.run_id in made:

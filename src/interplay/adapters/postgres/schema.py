@@ -15,8 +15,8 @@ import asyncpg
 from interplay.adapters.postgres.connection import translated
 from interplay.core.errors import SetupError
 
-HEAD: Final = "0008"  # the last of `migrations/versions`
-KNOWN: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"})
+HEAD: Final = "0012"  # the last of `migrations/versions`
+KNOWN: Final = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0012"})
 _LOCK: Final = 0x1E7_11  # advisory lock: one migration at a time
 
 

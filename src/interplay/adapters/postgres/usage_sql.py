@@ -77,5 +77,15 @@ update usage_daily d set usd = d.usd + m.usd, unpriced = d.unpriced + m.unpriced
 where d.project_id = m.project_id and d.day = m.day and d.key_id = m.key_id and d.alias = m.alias
 and d.deployment = m.deployment and d.flow = m.flow"""
 
+# `xid` is whose transaction wrote the record. What is below the oldest one that is under way is whole: nothing can come
+# before it any more. So a place in the feed is a transaction and a record of it, and none is passed over.
+REACHED: Final = """insert into feed(name, xid, record_id) values ('usage', '0', $1)
+on conflict (name) do update set name = excluded.name returning xid::text, record_id"""
+UNPUBLISHED: Final = f"""select {NAMES}, xid::text as xid from usage_record
+where (xid, record_id) > ($1::text::xid8, $2::uuid) and xid < pg_snapshot_xmin(pg_current_snapshot())
+order by xid, record_id limit $3"""
+REACH: Final = """update feed set xid = $3::text::xid8, record_id = $4
+where name = 'usage' and xid = $1::text::xid8 and record_id = $2 returning 1"""
+
 RETIRE: Final = """delete from usage_record where ctid = any(array(
     select ctid from usage_record where at < now() - $1::interval limit 5000))"""

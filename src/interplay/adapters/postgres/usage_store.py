@@ -14,15 +14,19 @@ from interplay.adapters.postgres.tenancy_rows import moment
 from interplay.adapters.postgres.usage_sql import (
     GROUPS,
     LATEST,
+    NOBODY,
     OF_TARGET,
+    REACH,
+    REACHED,
     REPRICE,
     RETIRE,
     SUMS,
+    UNPUBLISHED,
     WRITE,
 )
 from interplay.core.models.usage import Usage
 from interplay.core.models.usage_record import UsageRecord, UsageSum
-from interplay.ports.usage_store import Priced, RecordQuery, UsageQuery
+from interplay.ports.usage_store import Priced, RecordQuery, UsagePage, UsageQuery
 
 _TEXT: Final = 500  # characters that a name is kept with
 
@@ -61,6 +65,20 @@ class PostgresUsageStore:
     async def reprice(self, priced: Sequence[Priced]) -> None:
         async with self._database.session() as connection:
             await connection.execute(REPRICE, [p.record_id for p in priced], [p.usd for p in priced])
+
+    async def unpublished(self, most: int) -> UsagePage:
+        async with self._database.session() as connection:
+            place = await connection.fetchrow(REACHED, UUID(NOBODY))
+            rows = await connection.fetch(UNPUBLISHED, place["xid"], place["record_id"], most)
+        begin = f"{place['xid']}/{place['record_id']}"
+        end = f"{rows[-1]['xid']}/{rows[-1]['record_id']}" if rows else begin
+        return UsagePage(tuple(_record(row) for row in rows), begin, end)
+
+    async def reach(self, page: UsagePage) -> bool:
+        (before, last_before), (xid, last) = page.begin.split("/"), page.end.split("/")
+        async with self._database.session() as connection:
+            done = await connection.fetchval(REACH, before, UUID(last_before), xid, UUID(last))
+        return done is not None
 
     async def retire(self, keep_days: int) -> int:
         forgotten = 0

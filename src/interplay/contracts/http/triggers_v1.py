@@ -13,14 +13,22 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class TriggerBody(_Body):
-    """Messages of `topic` start runs of `flow`. `filter`, `inputs` and `dedupe` may name `message` with `key`, `value`,
-    `headers`, `topic`, `partition`, `offset` and `time`. `dedupe`: what makes two messages the same, for 7 days; left
-    out: their place in the topic. `dead_letters`: the topic for messages that can start nothing. `start`: where a new
-    trigger begins. `batch`: messages at once. `most_queued`: it waits while so many runs of the project are queued.
-    `paused` left out: as it is."""
+class HookBody(_Body):
+    """`scheme`: how callers sign. `secret`: `secret://name` where they give it; left out: one is made for them."""
 
-    topic: Text
+    scheme: Literal["standard", "github", "stripe"] = "standard"
+    secret: Text | None = None
+
+
+class TriggerBody(_Body):
+    """Messages of `topic`, or calls of a `webhook`, start runs of `flow`. `filter`, `inputs` and `dedupe` may name
+    `message` with `key`, `value`, `headers`, `topic`, `partition`, `offset` and `time`. `dedupe`: what makes two
+    messages the same, for 7 days; left out: their place in the topic, or what the caller says. `dead_letters`: the
+    topic for messages that can start nothing. `start`: where a new trigger begins. `batch`: messages at once.
+    `most_queued`: it waits while so many runs of the project are queued. `paused` left out: as it is."""
+
+    topic: Text | None = None
+    webhook: HookBody | None = None
     flow: Text
     channel: Text | None = None
     version: Text | None = None
@@ -42,3 +50,9 @@ class TriggerReplayBody(_Body):
 
     time: Annotated[float, Field(ge=0, le=4e9, allow_inf_nan=False)] | None = None
     offset: Annotated[int, Field(ge=0, le=2**62)] | None = None
+
+
+class TriggerRotateBody(_Body):
+    """For `overlap` seconds the old secret is believed, too."""
+
+    overlap: Annotated[float, Field(ge=0, le=2_592_000, allow_inf_nan=False)] = 86_400.0

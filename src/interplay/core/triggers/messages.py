@@ -25,7 +25,7 @@ _MESSAGE: Final = object_of(
 @dataclass(frozen=True, slots=True)
 class Message:
     """One record of a topic. `time`: seconds since the epoch, by whoever wrote it or by the broker. `log`: which topic
-    of that name it is, where one was deleted and made anew."""
+    of that name it is, where one was deleted and made anew. `call`: of a webhook, what tells it from others."""
 
     topic: str
     partition: int
@@ -35,9 +35,12 @@ class Message:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     log: str = ""
+    call: str | None = None
 
     @property
     def place(self) -> str:
+        if self.call is not None:
+            return self.call
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 

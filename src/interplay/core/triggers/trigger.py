@@ -1,4 +1,4 @@
-"""A trigger: messages of a topic start runs of a flow."""
+"""A trigger: messages of a topic, or calls of a webhook, start runs of a flow."""
 
 from __future__ import annotations
 
@@ -9,10 +9,29 @@ import msgspec
 
 from interplay.core.errors import InvalidInput
 from interplay.core.flows.topics import topic_problem
+from interplay.core.webhooks.signing import Scheme
 
 Format = Literal["json", "text", "bytes"]
 MOST_BATCH: Final = 1000
+_SECRET: Final = re.compile(r"secret://[A-Za-z0-9._-]{1,200}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """It is called, rather than reading a topic. `scheme`: how callers sign. `secret`: `secret://name` where they give
+    it; without it one is made for them."""
+
+    scheme: Scheme = "standard"
+    secret: str | None = None
+
+    def checked(self) -> Hook:
+        if self.secret is not None and _SECRET.fullmatch(self.secret) is None:
+            raise InvalidInput(
+                "A secret is named, never written into a trigger.",
+                where="webhook.secret",
+                advice="Write secret://name, and start with INTERPLAY_SECRET_NAME set.",
+            )
+        return self
 
 
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -21,11 +40,12 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     `dedupe`: what makes two messages the same, for 7 days; without it their place in the topic. `dead_letters`: the
     topic for messages that can start nothing; without it they are counted and logged. `start`: where a trigger that
-    is new begins. `most_queued`: it reads on when fewer of its project's runs are queued.
+    is new begins. `most_queued`: it reads on when fewer of its project's runs are queued. `webhook`: where it reads no
+    topic and is called: `message.key` is what tells a call from others, then.
     """
 
-    topic: str
-    flow: str
+    topic: str = ""
+    flow: str = ""
     channel: str | None = None
     version: str | None = None
     format: Format = "json"
@@ -37,10 +57,16 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     batch: int = 500
     most_queued: int = 10_000
     priority: int = 0
+    webhook: Hook | None = None
 
     def checked(self) -> Trigger:
         """Itself. Raises InvalidInput that says where."""
-        for where, topic in (("topic", self.topic), ("dead_letters", self.dead_letters)):
+        if not self.flow:
+            raise InvalidInput("A trigger names the flow that it starts.", where="flow")
+        if self.webhook is not None:
+            self._check_hook(self.webhook)
+        topics = (("topic", self.topic if self.webhook is None else None), ("dead_letters", self.dead_letters))
+        for where, topic in topics:
             problem = topic_problem(topic) if topic is not None else None
             if problem is not None:
                 raise InvalidInput(f"{problem}.", where=where)
@@ -54,6 +80,15 @@ class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
         if not -100 <= self.priority <= 100:
             raise InvalidInput(f"`priority` is {self.priority}; -100 to 100 are allowed.", where="priority")
         return self
+
+    def _check_hook(self, hook: Hook) -> None:
+        hook.checked()
+        if self.topic:
+            raise InvalidInput("A trigger reads a topic or is called, not both.", where="webhook")
+        if self.dead_letters is not None:
+            raise InvalidInput(
+                "A trigger that is called has no dead letters: the caller is told what is wrong.", where="dead_letters"
+            )
 
 
 def trigger_name(name: str) -> str:

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from interplay.bootstrap import PROJECT, Platform, database_of, open_platform
+from interplay.bootstrap_events import Recorder
 from interplay.bootstrap_gateway import open_gateway
+from interplay.bootstrap_kafka import make_topics
 from interplay.collector import spare_what_started
 from interplay.core.errors import SetupError, Unavailable
+from interplay.operations import Look, Standing
 from interplay.services.all_in_one.watch import Watch
 from interplay.services.api.app import make_app
 from interplay.services.api.first_key import ensure_first_key
@@ -25,10 +28,13 @@ from interplay.services.gateway.app import Gateway
 from interplay.services.gateway.metrics import lines
 from interplay.services.gateway.protocol import protocol_of
 from interplay.settings import Settings
+from interplay.use_cases.deliver_webhooks import DeliverWebhooks
+from interplay.use_cases.deliver_webhooks import metric_lines as delivery_lines
 from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 from interplay.use_cases.forward_parts import ForwardParts
 from interplay.use_cases.register_models import RegisterModels
 from interplay.use_cases.run_trigger import RunTriggers
+from interplay.use_cases.tell_work import metric_lines as worker_lines
 from interplay.use_cases.work import Worker
 from interplay.web_server import Serving, WebServer, listen, web_server
 
@@ -50,6 +56,8 @@ class Machine:
     gateway: ForwardParts
     scheduler: Scheduler
     triggers: RunTriggers | None
+    recorder: Recorder
+    deliveries: DeliverWebhooks
     fresh: bool = False
 
 
@@ -72,7 +80,8 @@ async def run_machine(settings: Settings, *, announce: bool = True, fires: bool 
             await ensure_first_key(platform, "this machine" if settings.key is None else "INTERPLAY_KEY", token)
             host, port = listener.getsockname()[:2]
             async with open_gateway(platform) as gateway:
-                parts = (platform.worker(), gateway, platform.scheduler(), platform.triggers())
+                timed = (platform.scheduler(), platform.triggers(), platform.recorder(), platform.deliver_webhooks())
+                parts = (platform.worker(), gateway, *timed)
                 machine = Machine(f"http://{host}:{port}", token, platform, *parts, fresh)
                 async with (
                     _running(machine, listener, settings, fires),
@@ -86,9 +95,10 @@ async def run_machine(settings: Settings, *, announce: bool = True, fires: bool 
 @contextlib.asynccontextmanager
 async def _running(machine: Machine, listener: socket.socket, settings: Settings, fires: bool) -> AsyncIterator[None]:
     loopback = settings.on_loopback
-    watch = Watch()
-    scheduler = machine.scheduler
-    api = make_app(machine.platform, loopback, functools.partial(_counted, machine), watch.ailing)
+    watch, standing = Watch(), Standing("machine", "does everything")
+    scheduler, reach = machine.scheduler, machine.platform.broker.reach
+    counted = functools.partial(_counted, machine, standing)
+    api = make_app(machine.platform, loopback, counted, watch.ailing, standing.waits.reasons)
     protocol = protocol_of(machine.gateway) if settings.gateway_face == "protocol" else None
     server = web_server(Serving(Gateway(machine.gateway, api), protocol=protocol))
     house = Housekeeping(machine.platform, settings.retention_days)
@@ -96,9 +106,17 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
         asyncio.create_task(watch.keep("housekeeping", house.run, house.kept.wait)),
         asyncio.create_task(server.serve([listener])),
     ]
+    beside = [asyncio.create_task(standing.lag.run())]
+    if reach is not None:
+        beside.append(asyncio.create_task(make_topics(settings)))
+        beside.append(asyncio.create_task(Look(standing.waits, "broker", reach.look).run()))
     if fires and machine.triggers is not None:
         tasks.append(asyncio.create_task(watch.keep("triggers", machine.triggers.run, machine.triggers.ready.wait)))
     if fires:
+        recorder = machine.recorder
+        tasks.append(asyncio.create_task(watch.keep("recorder", recorder.run, recorder.ready)))
+        deliveries = machine.deliveries
+        tasks.append(asyncio.create_task(watch.keep("deliveries", deliveries.run, deliveries.ready.wait)))
         tasks.append(asyncio.create_task(watch.keep("scheduler", scheduler.run, scheduler.ready.wait)))
     if settings.workers:
         worker = machine.worker
@@ -111,15 +129,20 @@ async def _running(machine: Machine, listener: socket.socket, settings: Settings
     finally:
         machine.worker.stop()
         scheduler.stop()
+        machine.recorder.stop()
+        machine.deliveries.stop()
         if machine.triggers is not None:
             machine.triggers.stop()
         server.should_exit = True
-        tasks[0].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (tasks[0], *beside):
+            task.cancel()
+        await asyncio.gather(*tasks, *beside, return_exceptions=True)
 
 
-def _counted(machine: Machine) -> list[str]:
-    return [*lines(machine.gateway), *metric_lines(machine.scheduler.counted)]
+def _counted(machine: Machine, standing: Standing) -> list[str]:
+    works = worker_lines(machine.worker) if machine.platform.settings.workers else []
+    timed = [*metric_lines(machine.scheduler.counted), *delivery_lines(machine.deliveries.counted)]
+    return [*lines(machine.gateway), *timed, *machine.recorder.metrics(), *works, *standing.lines()]
 
 
 async def _started(server: WebServer, worker: Worker | None, tasks: list[asyncio.Task[None]]) -> None:

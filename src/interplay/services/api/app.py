@@ -17,6 +17,7 @@ from interplay.services.api.context import make_context
 from interplay.services.api.description import describe
 from interplay.services.api.flows import flows
 from interplay.services.api.guard import Guard
+from interplay.services.api.hooks import install_hooks
 from interplay.services.api.keys import keys
 from interplay.services.api.others import others
 from interplay.services.api.projects import projects
@@ -25,6 +26,7 @@ from interplay.services.api.runs import runs
 from interplay.services.api.schedules import schedules
 from interplay.services.api.triggers import triggers
 from interplay.services.api.usage import usage
+from interplay.services.api.webhooks import webhooks
 
 VERSION = "0.1.0"
 
@@ -40,7 +42,7 @@ def make_api(platform: Platform | None) -> FastAPI:
         swagger_ui_oauth2_redirect_url="/docs/oauth2-redirect",
         generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
     )
-    groups = (flows, runs, others, schedules, triggers, keys, projects, usage, routing)
+    groups = (flows, runs, others, schedules, triggers, webhooks, keys, projects, usage, routing)
     for group in groups:
         app.include_router(group.router)
     problems.install(app)
@@ -57,17 +59,19 @@ def make_app(
     loopback_only: bool = True,
     counted: Callable[[], list[str]] = list,
     ailing: Mapping[str, str] | None = None,
+    away: Mapping[str, str] | None = None,
 ) -> Guard:
     """What a server serves. `counted`: more lines for /metrics, of what runs beside the API. `ailing`: the parts of
-    this process that do not work right now, each with why."""
+    this process that do not work right now, each with why; `away`: those that it can do without for a while."""
     api = make_api(platform)
+    install_hooks(api, platform.receive_hook())
     guard = Guard(api, platform.tenancy.admit.authenticate, loopback_only)
-    _readiness(api, platform, ailing if ailing is not None else {})
+    _readiness(api, platform, ailing if ailing is not None else {}, away if away is not None else {})
     _metrics(api, platform, guard, counted)
     return guard
 
 
-def _readiness(app: FastAPI, platform: Platform, ailing: Mapping[str, str]) -> None:
+def _readiness(app: FastAPI, platform: Platform, ailing: Mapping[str, str], away: Mapping[str, str]) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
         return {"status": "live"}
@@ -77,11 +81,10 @@ def _readiness(app: FastAPI, platform: Platform, ailing: Mapping[str, str]) -> N
         reasons: dict[str, Any] = dict(ailing)
         try:
             await platform.database.ping()
-        except InterplayError as away:
-            reasons["database"] = str(away)
-        return JSONResponse(
-            {"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
-        )
+        except InterplayError as gone:
+            reasons["database"] = str(gone)
+        status = "not ready" if reasons else "degraded" if away else "ready"
+        return JSONResponse({"status": status, "reasons": {**away, **reasons}}, 503 if reasons else 200)
 
 
 def _metrics(app: FastAPI, platform: Platform, guard: Guard, counted: Callable[[], list[str]]) -> None:

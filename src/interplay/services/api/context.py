@@ -19,6 +19,7 @@ from interplay.use_cases.fork_run import ForkRun
 from interplay.use_cases.manage_keys import ManageKeys
 from interplay.use_cases.manage_schedules import ManageSchedules
 from interplay.use_cases.manage_triggers import ManageTriggers
+from interplay.use_cases.manage_webhooks import ManageWebhooks
 from interplay.use_cases.register_models import RegisterModels
 from interplay.use_cases.replay_run import ReplayRun
 from interplay.use_cases.save_flow import SaveFlow
@@ -43,6 +44,7 @@ class Context:
     routes: ExplainRoute
     schedules: ManageSchedules
     triggers: ManageTriggers
+    webhooks: ManageWebhooks
     project: int = PROJECT
     caller: Caller | None = None
     own: bool = False  # the run is the caller's own, who may not read runs: what its steps gave is not shown
@@ -67,7 +69,10 @@ def make_context(platform: Platform) -> Context:
         ManageKeys(platform.tenancy.keys, platform.clock, new_id),
         ExplainRoute(platform.live, platform.clock),
         ManageSchedules(platform.schedules, platform.prepare_fire(), platform.bus, new_id),
-        ManageTriggers(platform.trigger_store, platform.flows, platform.broker.readers, platform.bus),
+        ManageTriggers(
+            platform.trigger_store, platform.flows, platform.broker.readers, platform.bus, platform.webhooks.keys
+        ),
+        ManageWebhooks(platform.webhooks.store, platform.webhooks.sender, platform.webhooks.keys, platform.bus, new_id),
     )
 
 

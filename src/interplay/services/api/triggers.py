@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Response
 
 from interplay.bootstrap import new_id
 from interplay.contracts.http import answers
-from interplay.contracts.http.triggers_v1 import TriggerBody, TriggerReplayBody
+from interplay.contracts.http.triggers_v1 import TriggerBody, TriggerReplayBody, TriggerRotateBody
 from interplay.core.triggers.trigger import trigger_of
 from interplay.ports.topic_reader import StartAt
 from interplay.ports.trigger_store import KeptTrigger, NewTrigger
@@ -25,10 +25,14 @@ Match = Annotated[str | None, Header(alias="If-Match", max_length=100)]
 def shown(kept: KeptTrigger) -> dict[str, Any]:
     trigger = kept.trigger
     written = {name: getattr(trigger, name) for name in trigger.__struct_fields__}
+    hook = trigger.webhook
+    written["topic"] = None if hook is not None else trigger.topic
+    written["webhook"] = {"scheme": hook.scheme, "secret": hook.secret} if hook is not None else None
     return {
         "trigger": str(kept.trigger_id),
         "name": kept.name,
         **written,
+        "address": f"/hooks/{kept.project_id}/{kept.name}" if hook is not None else None,
         "paused": kept.paused,
         "tally": msgspec.to_builtins(kept.tally),
         "problem": kept.problem,
@@ -60,13 +64,24 @@ async def get_trigger(name: str, use: Use, response: Response) -> dict[str, Any]
 async def put_trigger(
     name: str, body: TriggerBody, use: Use, response: Response, match: Match = None
 ) -> dict[str, Any]:
-    """Makes or changes it; the same again changes nothing. With `If-Match` only if it is as the caller saw it."""
+    """Makes or changes it; the same again changes nothing. One that is called is answered with its secret when it is
+    made, once. With `If-Match` only if it is as the caller saw it."""
     keepable(body.model_dump(), "The body")
-    written = trigger_of(body.model_dump(exclude={"paused"}))
+    left_out = {"paused"} | ({"topic"} if body.topic is None else set())
+    written = trigger_of(body.model_dump(exclude=left_out))
     wanted = NewTrigger(new_id(), use.project, name, written, use.key_id, body.paused)
     kept, created = await use.triggers.put(wanted, revision_of(match, "trigger"))
     response.status_code = 201 if created else 200
-    return {**_seen(kept, response), "created": created}
+    secret = use.triggers.secret_of(kept) if created else None
+    return {**_seen(kept, response), "created": created, "secret": secret}
+
+
+@triggers.route("POST", "/triggers/{name}/rotate", "runs:write", answer=answers.TriggerRotated)
+async def rotate_trigger(name: str, body: TriggerRotateBody, use: Use, response: Response) -> dict[str, Any]:
+    """A new secret for those who call it, shown once. For a while the old one is believed, too."""
+    now = use.platform.clock.now()
+    kept, secret = await use.triggers.rotate(use.project, name, body.overlap, now)
+    return {**_seen(kept, response), "secret": secret}
 
 
 @triggers.route("DELETE", "/triggers/{name}", "runs:write", status_code=204)

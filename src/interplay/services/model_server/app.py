@@ -56,7 +56,7 @@ def _add_operations(app: FastAPI, models: LocalModels) -> None:
 
     @app.get("/readyz")
     async def readyz() -> dict[str, Any]:
-        return {"status": "ready", "models": {m.model_id: m.state for m in models.models()}}
+        return {"status": "ready", "reasons": {}, "models": {m.model_id: m.state for m in models.models()}}
 
     @app.get("/metrics")
     async def metrics() -> PlainTextResponse:

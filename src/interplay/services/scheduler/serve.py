@@ -3,91 +3,71 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
-import socket
-from collections.abc import Coroutine
-from typing import Any
+from typing import Final
 
 from interplay.bootstrap import database_of, open_platform
-from interplay.collector import spare_what_started
-from interplay.core.errors import SetupError
-from interplay.services.scheduler.operations import Operations, Standing
+from interplay.operations import FOREVER, Look, Place, Service, Standing
 from interplay.settings import Settings
-from interplay.use_cases.fire_schedules import Scheduler
-from interplay.web_server import Serving, listen, web_server
+from interplay.use_cases.deliver_webhooks import metric_lines as delivery_lines
+from interplay.use_cases.fire_schedules import Scheduler, metric_lines
 
 _LOG = logging.getLogger("interplay.scheduler")
+_LONGEST: Final = 30.0  # seconds without a look at the ledger
 
 
 async def serve(settings: Settings) -> None:
-    """Fires schedules until SIGTERM or SIGINT. It answers from the beginning on, and waits for the database as long
-    as that takes."""
-    standing = Standing()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, standing.stopping.set)
-    server = web_server(Serving(Operations(standing)))
-    with contextlib.closing(_listener(settings)) as listener:
-        address = listener.getsockname()
-        _LOG.info("listens", extra={"address": f"http://{address[0]}:{address[1]}"})
-        answering = asyncio.create_task(server.serve([listener]))
-        try:
-            await _until_asked(_work(settings, standing), standing, settings.drain_seconds)
-        finally:
-            server.should_exit = True
-            await answering
-    _LOG.info("stopped")
+    """Fires schedules, works on triggers and delivers webhooks until SIGTERM or SIGINT. It answers from the beginning
+    on, and waits for the database as long as that takes."""
+    place = Place(settings.host, settings.named_port, settings.drain_seconds)
+    await Service(Standing("scheduler", "fires schedules"), place).run(lambda service: _work(settings, service))
 
 
-def _listener(settings: Settings) -> socket.socket:
-    """The port that the settings name. Where they name none, any will do: schedulers stand beside an API, and beside
-    one another."""
-    try:
-        return listen(settings.host, settings.port)
-    except SetupError:
-        if "port" in settings.model_fields_set:
-            raise
-        return listen(settings.host, 0)
+async def _work(settings: Settings, service: Service) -> None:
+    waits = service.standing.waits_for_database
+    async with (
+        database_of(settings) as url,
+        open_platform(settings, url, alone=False, patience=FOREVER, waits=waits) as platform,
+    ):
+        scheduler, triggers, deliveries = platform.scheduler(), platform.triggers(), platform.deliver_webhooks()
 
+        def stop() -> None:
+            scheduler.stop()
+            deliveries.stop()
+            if triggers is not None:
+                triggers.stop()
 
-async def _until_asked(work: Coroutine[Any, Any, None], standing: Standing, drain: float) -> None:
-    working = asyncio.ensure_future(work)
-    asked = asyncio.create_task(standing.stopping.wait())
-    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if standing.scheduler is not None:
-        standing.scheduler.stop()
-        await asyncio.wait({working}, timeout=drain)
-    if not working.done():  # it still waits for the database
-        working.cancel()
-        await asyncio.wait({working})
-    if not working.cancelled():
-        working.result()  # whoever started this process sees that it failed, and starts it again
+        def lines() -> list[str]:
+            return [*metric_lines(scheduler.counted), *delivery_lines(deliveries.counted)]
 
-
-async def _work(settings: Settings, standing: Standing) -> None:
-    patience = float("inf")
-    async with database_of(settings) as url, open_platform(settings, url, alone=False, patience=patience) as platform:
-        scheduler = standing.scheduler = platform.scheduler()
-        announced = asyncio.create_task(_announced(scheduler))
-        triggers = platform.triggers()
+        service.begins(stop=stop, reasons=lambda: reasons(scheduler), metrics=lines)
+        service.beside(_announced(service, scheduler))
+        if platform.broker.reach is not None:
+            service.beside(Look(service.standing.waits, "broker", platform.broker.reach.look).run())
         try:
             async with asyncio.TaskGroup() as parts:
+                parts.create_task(deliveries.run())
                 if triggers is not None:
                     parts.create_task(triggers.run())
                 await scheduler.run()
-                if triggers is not None:
-                    triggers.stop()
+                stop()
         except Exception:
             _LOG.exception("the scheduler ended")
             raise
-        finally:
-            announced.cancel()
 
 
-async def _announced(scheduler: Scheduler) -> None:
+def reasons(scheduler: Scheduler) -> dict[str, str]:
+    """Why it is not ready, by part; empty: it is."""
+    if scheduler.away is not None:
+        return {"database": scheduler.away}
+    if not scheduler.ready.is_set():
+        return {"database": "It was not looked at yet."}
+    silent = asyncio.get_running_loop().time() - scheduler.looked_at
+    if silent > _LONGEST:
+        return {"scheduler": f"It has not looked at the ledger for {silent:.0f} s."}
+    return {}
+
+
+async def _announced(service: Service, scheduler: Scheduler) -> None:
     await scheduler.ready.wait()
-    spare_what_started()
-    _LOG.info("ready: fires schedules")
+    service.ready()

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
 
 from interplay.bootstrap import database_of, open_platform
-from interplay.collector import spare_what_started
+from interplay.operations import FOREVER, Look, Place, Service, Standing
 from interplay.settings import Settings
+from interplay.use_cases.tell_work import metric_lines, reasons
 from interplay.use_cases.work import Worker
 
 _LOG = logging.getLogger("interplay.worker")
 
 
 async def serve(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT, then drains."""
-    async with database_of(settings) as url, open_platform(settings, url, alone=False, patience=60.0) as platform:
+    """Works until SIGTERM or SIGINT, then drains. It answers operators from the beginning on, and waits for the
+    database as long as that takes."""
+    place = Place(settings.host, settings.named_port, settings.drain_seconds)
+    await Service(Standing("worker", "claims runs"), place).run(lambda service: _work(settings, service))
+
+
+async def _work(settings: Settings, service: Service) -> None:
+    waits = service.standing.waits_for_database
+    async with (
+        database_of(settings) as url,
+        open_platform(settings, url, alone=False, patience=FOREVER, waits=waits) as platform,
+    ):
         worker = platform.worker()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop)
-        announced = asyncio.create_task(_announced(worker, settings))
+        service.begins(stop=worker.stop, reasons=lambda: reasons(worker), metrics=lambda: metric_lines(worker))
+        service.beside(_announced(service, worker, settings))
+        if platform.broker.reach is not None:
+            service.beside(Look(service.standing.waits, "broker", platform.broker.reach.look).run())
         try:
             await worker.run()
         except Exception:
             _LOG.exception("the worker ended")
             raise  # whoever started this process sees that it failed, and starts it again
-        finally:
-            announced.cancel()
 
 
-async def _announced(worker: Worker, settings: Settings) -> None:
+async def _announced(service: Service, worker: Worker, settings: Settings) -> None:
     await worker.ready.wait()
-    spare_what_started()
-    _LOG.info("ready: claims runs", extra={"pool": settings.pool, "capacity": settings.worker_capacity})
+    service.ready(pool=settings.pool, capacity=settings.worker_capacity)

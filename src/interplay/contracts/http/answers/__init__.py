@@ -124,9 +124,11 @@ from interplay.contracts.http.answers.system import (
 from interplay.contracts.http.answers.triggers import (
     PartitionLag,
     Trigger,
+    TriggerHook,
     TriggerLag,
     TriggerPage,
     TriggerPut,
+    TriggerRotated,
     TriggerTally,
 )
 from interplay.contracts.http.answers.usage import (
@@ -140,6 +142,16 @@ from interplay.contracts.http.answers.usage import (
     UsageRecord,
     UsageRecordPage,
     UsageSum,
+)
+from interplay.contracts.http.answers.webhooks import (
+    DeliveriesReplayed,
+    Delivery,
+    DeliveryPage,
+    Webhook,
+    WebhookPage,
+    WebhookPut,
+    WebhookRotated,
+    WebhookTrial,
 )
 
 __all__ = [
@@ -165,6 +177,9 @@ __all__ = [
     "ConnectionPage",
     "ConnectionPut",
     "Decided",
+    "DeliveriesReplayed",
+    "Delivery",
+    "DeliveryPage",
     "Deployment",
     "DeploymentView",
     "Event",
@@ -238,9 +253,11 @@ __all__ = [
     "System",
     "Tokens",
     "Trigger",
+    "TriggerHook",
     "TriggerLag",
     "TriggerPage",
     "TriggerPut",
+    "TriggerRotated",
     "TriggerTally",
     "Usage",
     "UsageGroup",
@@ -248,5 +265,10 @@ __all__ = [
     "UsageRecord",
     "UsageRecordPage",
     "UsageSum",
+    "Webhook",
+    "WebhookPage",
+    "WebhookPut",
+    "WebhookRotated",
+    "WebhookTrial",
     "Worker",
 ]

@@ -20,13 +20,27 @@ class TriggerTally(TypedDict):
     """They could start nothing."""
 
 
+class TriggerHook(TypedDict):
+    """How a trigger is called."""
+
+    scheme: Literal["standard", "github", "stripe"]
+    """How callers sign."""
+    secret: str | None
+    """`secret://name` where they gave it; None: it was made here."""
+
+
 class Trigger(TypedDict):
-    """Messages of a topic start runs of a flow. Times are seconds since the epoch."""
+    """Messages of a topic, or calls of a webhook, start runs of a flow. Times are seconds since the epoch."""
 
     trigger: str
     """Its id, a UUID."""
     name: str
-    topic: str
+    topic: str | None
+    """None: it is called."""
+    webhook: TriggerHook | None
+    """None: it reads a topic."""
+    address: str | None
+    """Where it is called, behind the server's own address."""
     flow: str
     channel: str | None
     version: str | None
@@ -60,6 +74,15 @@ class TriggerPut(Trigger):
 
     created: bool
     """False: it was there; it was changed, or is as it was."""
+    secret: str | None
+    """What its callers sign with, where one was made: it is not to be seen again."""
+
+
+class TriggerRotated(Trigger):
+    """A trigger with a new secret."""
+
+    secret: str
+    """What its callers sign with from now on: it is not to be seen again."""
 
 
 class TriggerPage(TypedDict):

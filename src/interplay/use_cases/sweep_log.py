@@ -1,0 +1,100 @@
+"""Publishes what no owner published: the events of runs that ended or wait, and whose worker died in between.
+
+Where there is no broker it is how all events are published: the log is then whoever records them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+from uuid import UUID
+
+from interplay.core.errors import InterplayError
+from interplay.core.runs.log import LoggedEvent
+from interplay.ports.event_log import EventLog
+from interplay.ports.log_store import LogStore, UnpublishedRun
+
+_LOG: Final = logging.getLogger("interplay.events")
+_AT_ONCE: Final = 200  # runs
+_PAGE: Final = 200  # events of each
+_LOOK: Final = 10_000  # runs
+_EVERY: Final = 2.0  # seconds; what an owner publishes is marked in a tenth of one
+_SOON: Final = 0.5  # seconds, where nobody else publishes
+_LONGEST_PAUSE: Final = 10.0
+_TELL_EVERY: Final = 60.0
+
+
+class SweepLog:
+    """`patient`: runs have owners that publish, so only what stands still for two looks is taken."""
+
+    def __init__(self, store: LogStore, log: EventLog, *, patient: bool) -> None:
+        self._store, self._log = store, log
+        self._patient = patient
+        self._seen: dict[UUID, int] = {}
+        self._stopping = asyncio.Event()
+        self._told_at: float | None = None
+        self.ready = asyncio.Event()
+        self.away: str | None = None
+        self.swept = 0  # events
+        self.unpublished = 0  # runs, at the last look
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        pause = every = _EVERY if self._patient else _SOON
+        while not self._stopping.is_set():
+            try:
+                more = await self.round()
+                self.away = None
+                self.ready.set()
+                pause = 0.0 if more else every
+            except Exception as wrong:  # noqa: BLE001 - told, and tried again
+                self._failed(wrong)
+                pause = min(max(pause, every) * 2, _LONGEST_PAUSE)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+
+    def _failed(self, wrong: Exception) -> None:
+        self.away = str(wrong) if isinstance(wrong, InterplayError) else f"A defect: {type(wrong).__name__}: {wrong}"
+        now = asyncio.get_running_loop().time()
+        if self._told_at is None or now - self._told_at >= _TELL_EVERY:
+            self._told_at = now
+            known = isinstance(wrong, InterplayError)
+            _LOG.warning("events wait to be published: %s", self.away, exc_info=None if known else wrong)
+
+    async def round(self) -> bool:
+        """Publishes what there is; whether there may be more at once."""
+        found = await self._store.unpublished(_LOOK)
+        self.unpublished = len(found)
+        due = found
+        if self._patient:
+            due = [one for one in found if self._seen.get(one.run.run_id) == one.published]
+            self._seen = {one.run.run_id: one.published for one in found}
+        more = False
+        for start in range(0, len(due), _AT_ONCE):
+            if self._stopping.is_set():
+                return False
+            more |= await self._publish(due[start : start + _AT_ONCE])
+        return more or (bool(due) and len(found) == _LOOK)
+
+    async def _publish(self, runs: list[UnpublishedRun]) -> bool:
+        events = await self._store.events({one.run.run_id: one.published for one in runs}, _PAGE)
+        await self._log.publish(events)
+        last = _last(events)
+        for one in runs:
+            last.setdefault(one.run.run_id, one.seq)  # its journal is not kept any more
+        await self._store.mark(last)
+        self.swept += len(events)
+        left = [one for one in runs if last[one.run.run_id] < one.seq]
+        for one in left:  # the rest of it at once
+            self._seen[one.run.run_id] = last[one.run.run_id]
+        return bool(left)
+
+
+def _last(events: list[LoggedEvent]) -> dict[UUID, int]:
+    return {event.run_id: event.seq for event in events}
