@@ -212,7 +212,8 @@ MUTANTS: Final = (
         "marked as published before it is",
         "use_cases/publish_events.py",
         "            await self._log.publish([logged_event(owned.run, row) for owned, row in taken])",
-        "            self._have(last, 0); await self._log.publish([logged_event(owned.run, row) for owned, row in taken])",
+        "            self._have(last, 0)\n"
+        "            await self._log.publish([logged_event(owned.run, row) for owned, row in taken])",
         "I8 ",
     ),
 )
