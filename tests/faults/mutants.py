@@ -124,8 +124,8 @@ MUTANTS: Final = (
     Mutant(
         "steps that start before what they follow from is durable",
         _RUN,
-        "            self._held += steps\n            return",
-        "            self._held += []",
+        "        self._held = held = [*(behind or ()), *machine.decide(self._host.now())]",
+        "        held = [self._start(step) for step in [*(behind or ()), *machine.decide(self._host.now())]][:0]",
         f"{_COMMITS}::TestBeforeACommitIsDurable",
         "assert",
     ),
@@ -176,8 +176,8 @@ MUTANTS: Final = (
     _simulated(
         "offset before the dead letters",
         _TRIGGER,
-        "        await self._bury(dead)",
-        "        await reader.commit(messages); await self._bury(dead)",
+        "        await self.bury(dead)",
+        "        await reader.commit(messages); await self.bury(dead)",
         "I1 a message that starts nothing is no dead letter",
     ),
     _simulated(
@@ -186,5 +186,34 @@ MUTANTS: Final = (
         '            f"trigger:{kept.trigger_id}:{kept.generation}:{identity}",',
         "            None,",
         "I13 message",
+    ),
+    _simulated(
+        "publish before commit",
+        "use_cases/group_commit.py",
+        "        batch = _batch_of(items)",
+        "        self._on_durable and self._on_durable(items); batch = _batch_of(items)",
+        "I4 event .* was published before it was committed",
+    ),
+    _simulated(
+        "no republish by the next owner",
+        "use_cases/publish_events.py",
+        "_Owned(place, run.published, seq, run.published, run.published)",
+        "_Owned(place, seq, seq, seq, seq)",
+        "I8 ",
+    ),
+    _simulated(
+        "no republish of what has ended",
+        "use_cases/sweep_log.py",
+        "        for start in range(0, len(due), _AT_ONCE):",
+        "        for start in range(0):",
+        "I8 of run",
+    ),
+    _simulated(
+        "marked as published before it is",
+        "use_cases/publish_events.py",
+        "            await self._log.publish([logged_event(owned.run, row) for owned, row in taken])",
+        "            self._have(last, 0)\n"
+        "            await self._log.publish([logged_event(owned.run, row) for owned, row in taken])",
+        "I8 ",
     ),
 )

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from interplay.adapters.memory.log_store import MemoryLogStore
 from interplay.core.errors import Conflict, InterplayError, NotFound, Unavailable
 from interplay.core.runs.status import RunStatus
 from interplay.use_cases.steer_run import Decision, SteerRun
 from interplay.use_cases.submit_run import RunRequest, SubmitRun
+from interplay.use_cases.sweep_log import SweepLog
 from tests.simulation.flows import SOURCES, library
 from tests.simulation.loop import Actor, Stuck
 from tests.simulation.triggers import Ingest
 from tests.simulation.watch import HEARS
-from tests.simulation.wire import Remote
+from tests.simulation.wire import Remote, at_once
 from tests.simulation.world import FROZEN, LEASE, SWEEP, Cell, Process, SimulatedClock, cell, finish
 
 STORM: Final = 14.0  # seconds in which things go wrong
@@ -188,6 +190,28 @@ class Storm:
         self._world.weather.away = False
 
 
+class Sweeper:
+    """Publishes what no owner did; a process that nothing befalls but the weather."""
+
+    def __init__(self, world: Cell) -> None:
+        self._world = world
+        actor = Actor("sweeper")
+        wire = world.wire(actor)
+        self._store = MemoryLogStore(world.ledger)
+        store: Any = Remote(wire, self._store)
+        self._sweep = actor.context.run(SweepLog, store, Remote(wire, world.log), patient=True)  # type: ignore[arg-type]
+        self._task = world.loop.start(actor, self._sweep.run)
+
+    async def done(self) -> None:
+        """Until nothing is left to be published, or time is up."""
+        until = self._world.loop.now + QUIET
+        while at_once(self._store.unpublished(1)) and self._world.loop.now < until:
+            await asyncio.sleep(0.25)
+        self._sweep.stop()
+        await self._task
+        self._world.watch.log(self._world.log)
+
+
 async def _last_kill(world: Cell, storm: Storm, people: People) -> None:
     """I15, when nothing else is wrong: what a killed worker held is in other hands after a lease and a sweep."""
     await asyncio.sleep(FROZEN + 2 * LEASE)  # whoever judges has a lease of its own that held that long
@@ -224,7 +248,7 @@ async def _all_ended(world: Cell) -> None:
 
 
 async def _course(world: Cell) -> Asked:
-    storm, people, ingest = Storm(world), People(world), Ingest(world)
+    storm, people, ingest, sweeper = Storm(world), People(world), Ingest(world), Sweeper(world)
     for pool, count in WORKERS:
         for _ in range(count):
             storm.worker(pool)
@@ -246,6 +270,7 @@ async def _course(world: Cell) -> Asked:
         await asyncio.gather(*(process.task for process in world.processes))
     if world.ledger.workers:
         world.watch.say(f"I11 {len(world.ledger.workers)} workers are on the list, and none is there")
+    await sweeper.done()
     ingest.check()
     return people.asked
 

@@ -50,6 +50,9 @@ class _Member(TopicMember):
             await asyncio.sleep(within / 2)
         return []
 
+    async def stay(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def commit(self, messages: list[Message]) -> None:
         await self._wire.ask("offsets", lambda: self._member.commit(messages))
 

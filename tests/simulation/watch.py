@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from interplay.adapters.memory.event_log import MemoryEventLog
 from interplay.adapters.memory.ledger import MemoryLedger, RunRow
 from interplay.core.flows.plan import Plan, SubflowPlan
 from interplay.core.runs.events import (
@@ -16,6 +18,7 @@ from interplay.core.runs.events import (
     decode_value,
     encode_value,
 )
+from interplay.core.runs.log import LoggedEvent
 from interplay.core.runs.replaying import replay
 from interplay.core.runs.signals import Signal
 from interplay.core.runs.state import StepState
@@ -81,7 +84,26 @@ class Watch:
             if not held and not by_the_ledger:
                 self.say(f"I6 event {place} of run {name} was written by somebody who did not hold it")
 
+    def published(self, event: LoggedEvent) -> None:
+        row = self._ledger.runs.get(event.run_id)
+        if row is None or len(row.journal) < event.seq:
+            self.say(f"I4 event {event.seq} of run {str(event.run_id)[-6:]} was published before it was committed")
+
     # ------------------------------------------------------------------ at the end
+
+    def log(self, log: WatchedLog) -> None:
+        """Whoever drops what it has had gets each event of each run once, in order."""
+        had: dict[UUID, int] = {}
+        for event in log.events:
+            if event.seq == had.get(event.run_id, 0) + 1:
+                had[event.run_id] = event.seq
+            elif event.seq > had.get(event.run_id, 0):
+                self.say(f"I8 event {event.seq} of run {str(event.run_id)[-6:]} came before what it follows")
+        for run_id, row in self._ledger.runs.items():
+            if had.get(run_id, 0) != len(row.journal):
+                self.say(
+                    f"I8 of run {str(run_id)[-6:]} {had.get(run_id, 0)} of {len(row.journal)} events were published"
+                )
 
     def history(self, run_id: UUID, row: RunRow) -> None:
         """What the journal of an ended run says."""
@@ -130,6 +152,19 @@ class Watch:
             _pure(plan, plans, inputs, row.signals)
         ):
             self.say(f"I7 run {name} of {row.new.flow_name} has another output than without faults: {output}")
+
+
+class WatchedLog(MemoryEventLog):
+    """The event log. Nothing comes into it that the ledger does not have."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    async def publish(self, events: Sequence[LoggedEvent]) -> None:
+        for event in events:
+            self._watch.published(event)
+        await super().publish(events)
 
 
 class _Pure(PureRun):

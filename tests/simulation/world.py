@@ -14,6 +14,7 @@ from uuid import UUID
 
 from interplay.adapters.memory.blob_store import MemoryBlobStore
 from interplay.adapters.memory.ledger import MemoryLedger
+from interplay.adapters.memory.log_store import MemoryLogStore
 from interplay.adapters.memory.result_cache import MemoryResultCache
 from interplay.adapters.memory.run_queue import MemoryRunQueue
 from interplay.adapters.memory.run_store import MemoryRunStore
@@ -23,10 +24,11 @@ from interplay.use_cases.attempt_step import AttemptStep
 from interplay.use_cases.evaluate_values import EvaluateValues
 from interplay.use_cases.expand_flow import ExpandFlow
 from interplay.use_cases.load_plan import PlanLoader
+from interplay.use_cases.publish_events import PublishEvents
 from interplay.use_cases.work import Worker, WorkerOptions, WorkerParts
 from tests.simulation.flows import World, WorldCall, library
 from tests.simulation.loop import Actor, SimulatedLoop
-from tests.simulation.watch import EPOCH, Watch
+from tests.simulation.watch import EPOCH, Watch, WatchedLog
 from tests.simulation.wire import Remote, SimulatedBus, Weather, Wire
 
 LEASE: Final = 3.0
@@ -96,6 +98,7 @@ class Cell:
     trace: Trace
     weather: Weather
     bus: SimulatedBus
+    log: WatchedLog
     calls: list[WorldCall] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
     dead: list[Actor] = field(default_factory=list)
@@ -135,6 +138,7 @@ class Cell:
             attempts,
             ExpandFlow(Remote(wire, flows), plans, clock),
             self.new_id,
+            PublishEvents(Remote(wire, self.log), Remote(wire, MemoryLogStore(self.ledger)), clock),
         )
         options = OPTIONS if pool == "default" else WorkerOptions(**{**_fields(OPTIONS), "pool": pool})
         worker = actor.context.run(Worker, parts, options)
@@ -163,10 +167,11 @@ def cell(seed: int, keep: int = _LINES) -> Cell:
     library()
     logging.getLogger("interplay").setLevel(logging.CRITICAL + 1)
     loop = SimulatedLoop(random.Random(seed))
-    ledger = MemoryLedger(SimulatedClock(loop))
+    ledger = MemoryLedger(SimulatedClock(loop), logged=True)
     weather = Weather()
     trace = Trace(loop, keep)
-    return Cell(seed, loop, ledger, Watch(ledger), trace, weather, SimulatedBus(loop, weather))
+    watch = Watch(ledger)
+    return Cell(seed, loop, ledger, watch, trace, weather, SimulatedBus(loop, weather), WatchedLog(watch))
 
 
 def finish(cell: Cell) -> None:
