@@ -170,6 +170,24 @@ class TestRegistry:
         assert "PROTOBUF" in str(problems[0])
         assert "schema 4 is none for avro" in str(problems[1])
 
+    async def test_values_that_are_nested_very_deep_or_very_long_lists_of_nothing_end_nothing(
+        self, registry: tuple[Registry, str]
+    ) -> None:
+        server, url = registry
+        chain = {"type": "record", "name": "Chain", "fields": [{"name": "next", "type": ["null", "Chain"]}]}
+        empty = {"type": "record", "name": "Empty", "fields": []}
+        lists = [{"type": "array", "items": "null"}, {"type": "array", "items": empty}]
+        for number, schema in enumerate([chain, *lists], 20):
+            server.schemas[f"/schemas/ids/{number}"] = {"schema": json.dumps(schema)}
+        deep = framed(20, b"\x02" * 200_000 + b"\x00")
+        shallow = framed(20, b"\x02" * 3 + b"\x00")
+        long = [framed(number, b"\xfe\xff\xff\xff\x0f\x00") for number in (21, 22)]
+        found = await RegistryDecoder(url).decode("avro", [*map(message, (deep, shallow, *long))])
+        problems = [str(one.decoded and one.decoded.problem) for one in found]
+        assert "RecursionError" in problems[0]
+        assert problems[1] == "None"
+        assert all("lists of what has no bytes" in problem for problem in problems[2:])
+
     async def test_one_that_is_away_or_refuses_is_told_and_nothing_is_believed(
         self, registry: tuple[Registry, str]
     ) -> None:

@@ -27,23 +27,75 @@ class NoSchema(Exception):
 def avro(written: Written) -> Decode:
     """Raises NoSchema. Bytes become base64, times their ISO form, decimals text."""
     import fastavro
+    from fastavro import _read_py
 
     named: dict[str, Any] = {}
     try:
         for _, text in written.files:
             fastavro.parse_schema(msgspec.json.decode(text), named_schemas=named)
         parsed = fastavro.parse_schema(msgspec.json.decode(written.text), named_schemas=named)
+        walk = _Walk(named)
+        walk.look(parsed)
+    except NoSchema:
+        raise
     except Exception as wrong:  # noqa: BLE001 - the edge of a schema: whatever is wrong with it
         raise NoSchema(f"{type(wrong).__name__}: {wrong}") from None
+    # The compiled reader ends the process where a value is nested very deep; the other one says so.
+    read = _read_py.schemaless_reader if walk.holds_itself else fastavro.schemaless_reader
 
     def decode(raw: bytes) -> Any:
         rest = io.BytesIO(raw)
-        found = fastavro.schemaless_reader(rest, parsed, None)
+        found = read(rest, parsed, None)
         if rest.read(1):
             raise ValueError("there is more than its schema says")
         return msgspec.to_builtins(found)
 
     return decode
+
+
+class _Walk:
+    """Through an Avro schema: whether it holds itself. Raises NoSchema for lists of what has no bytes: a value of ten
+    bytes would be a list of any length."""
+
+    def __init__(self, named: dict[str, Any]) -> None:
+        self._named = named
+        self._open: list[str] = []
+        self._known: dict[str, bool] = {}
+        self.holds_itself = False
+
+    def look(self, schema: Any) -> bool:
+        """Whether its values may have no bytes."""
+        if isinstance(schema, list):
+            for one in schema:
+                self.look(one)
+            return False  # a union says which of them it is
+        if isinstance(schema, str):
+            return self._name(schema) if schema in self._named else schema == "null"
+        kind = schema["type"]
+        if kind in ("record", "error"):
+            return self._name(str(schema["name"]), schema)
+        if kind == "fixed":
+            return int(schema["size"]) == 0
+        if kind == "array" and self.look(schema["items"]):
+            raise NoSchema("it has lists of what has no bytes")
+        if kind == "map":
+            self.look(schema["values"])
+        return self.look(kind) if isinstance(kind, dict | list) else kind == "null"
+
+    def _name(self, name: str, schema: Any = None) -> bool:
+        if name in self._open:
+            self.holds_itself = True
+            return False
+        if name in self._known:
+            return self._known[name]
+        schema = schema if schema is not None else self._named[name]
+        if schema["type"] not in ("record", "error"):
+            return schema["type"] == "fixed" and int(schema["size"]) == 0
+        self._open.append(name)
+        empty = [self.look(one["type"]) for one in schema["fields"]]
+        self._open.pop()
+        self._known[name] = all(empty)
+        return self._known[name]
 
 
 def protobuf(written: Written) -> Decode:
