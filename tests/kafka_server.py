@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tools.kafka import KafkaBroker
 
 _NUMBERS = itertools.count(1)
+_NOT_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +47,7 @@ def records_of(broker: KafkaBroker, topic: str, partition: int) -> list[Any]:
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "look", "enable.auto.commit": False})
     try:
         place = TopicPartition(topic, partition, 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=10)
+        end = _end_of(consumer, place)
         consumer.assign([place])
         found: list[Any] = []
         while len(found) < end:
@@ -54,6 +56,18 @@ def records_of(broker: KafkaBroker, topic: str, partition: int) -> list[Any]:
         return [(message.key(), message.value(), tuple(message.headers() or ())) for message in found]
     finally:
         consumer.close()
+
+
+def _end_of(consumer: Consumer, place: TopicPartition) -> int:
+    """Where the partition ends. One that was made just now has no leader for a moment."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(place, timeout=10)[1])
+        except KafkaException as wrong:
+            if wrong.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from interplay.adapters.memory.run_store import MemoryRunStore
 from interplay.core.errors import Conflict, InvalidInput, NotFound
 from interplay.core.ids import derived_uuid
 from interplay.core.runs.events import encode_value
-from interplay.ports.run_queue import CommitBatch, WaitRow
+from interplay.core.runs.status import RunStatus
+from interplay.ports.run_queue import CommitBatch, RunChange, WaitRow
 from interplay.ports.run_store import NewRun
 from interplay.use_cases.steer_run import Decision, SteerRun
 
@@ -34,7 +35,10 @@ async def asked(ledger: MemoryLedger, quorum: int = 1) -> SteerRun:
     await queue.register(WORKER, "default", 1, 30.0)
     detail = {"who": None, "quorum": quorum}
     wait = WaitRow(RUN, "ok", "approval", "approval:ok", None, encode_value(detail))
-    await queue.commit(WORKER, CommitBatch(waits=[wait]))
+    [claimed] = await queue.claim(WORKER, "default", 1)
+    parked = RunChange(RUN, claimed.fence, RunStatus.WAITING, claimed.seq)
+    answer = await queue.commit(WORKER, CommitBatch(changes=[parked], waits=[wait]))
+    assert answer.changed == {RUN}
     return SteerRun(runs, MemoryEventBus(), ledger.clock, lambda: UUID(int=0))
 
 
