@@ -109,7 +109,8 @@ class Ingest:
         runs: Any = Remote(wire, world.runs())
         submit = SubmitRun(runs, library()[0], world.plans(), bus, world.new_id)
         store, writer = Remote(wire, self._store), Remote(wire, self._writer)
-        parts: Any = TriggerParts(store, readers, writer, submit, runs, bus)  # type: ignore[arg-type]
+        nobody: Any = None  # no trigger of these feeds a model
+        parts: Any = TriggerParts(store, readers, writer, submit, runs, bus, nobody, nobody)  # type: ignore[arg-type]
         work = RunTrigger(parts, self._kept)
         self._working[actor] = (world.loop.start(actor, work.run), readers)
 
