@@ -52,7 +52,7 @@ MUTANTS: Final = (
         _QUEUE,
         "        row.seq = row.journal[-1].seq if row.journal else row.seq\n\n    async def claim",
         "\n    async def claim",
-        "I4 ",
+        "I4 |I5 pay",  # a run that seems to have no events begins anew, and its effect happens twice
     ),
     _simulated(
         "a signal lost while parking",
