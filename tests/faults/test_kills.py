@@ -38,7 +38,7 @@ steps:
   c: {set: {v: "${ b.v + 1 }"}, after: [w]}
 output: $c.v
 """
-_OTHERS = ("create", "signal", "cancel", "snapshot", "fire")
+_OTHERS = ("create", "signal", "cancel", "snapshot", "fire", "deliver")
 WORKER_POINTS = [p for p in Failpoint if p.value.split("-")[0] not in _OTHERS]
 
 

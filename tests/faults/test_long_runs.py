@@ -13,6 +13,7 @@ from tests.faults.conftest import Bench
 from tests.faults.test_api_faults import API_POINTS
 from tests.faults.test_kills import WORKER_POINTS
 from tests.faults.test_schedules import POINTS as FIRE_POINTS
+from tests.faults.test_webhooks import POINTS as DELIVER_POINTS
 
 pytestmark = pytest.mark.timeout(180)
 STEPS = 5_000
@@ -71,4 +72,5 @@ class TestFailpoints:
         """A new failpoint without a test fails here."""
         snapshots = {p for p in Failpoint if p.value.startswith("snapshot")}
         fires = {Failpoint(value) for value in FIRE_POINTS}
-        assert set(API_POINTS) | set(WORKER_POINTS) | snapshots | fires == set(Failpoint)
+        deliveries = {Failpoint(value) for value in DELIVER_POINTS}
+        assert set(API_POINTS) | set(WORKER_POINTS) | snapshots | fires | deliveries == set(Failpoint)
