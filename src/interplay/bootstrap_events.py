@@ -59,6 +59,7 @@ class Recorder:
         lines += [
             f"interplay_events_swept_total {self.sweep.swept}",
             f"interplay_runs_unpublished {self.sweep.unpublished}",
+            f"interplay_runs_unpublishable {self.sweep.set_aside}",
         ]
         return lines if self.usage is None else [*lines, f"interplay_usage_published_total {self.usage.published}"]
 

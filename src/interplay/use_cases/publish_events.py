@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from interplay.core.errors import InterplayError, Unavailable
+from interplay.core.errors import InterplayError, NotFound, Unavailable
 from interplay.core.runs.events import EventKind
 from interplay.core.runs.log import LoggedRow, LoggedRun, logged_event
 from interplay.ports.clock import Clock
@@ -126,7 +126,10 @@ class PublishEvents:
         owned = self._runs.get(run_id)
         if owned is not None:
             owned.over = True
-            self._leave(owned)
+            if owned.behind and owned not in self._behind:
+                del self._runs[run_id]  # it cannot be published
+            else:
+                self._leave(owned)
 
     def _fall_behind(self, owned: _Owned) -> None:
         owned.behind = True
@@ -199,11 +202,13 @@ class PublishEvents:
         last = {owned: row.seq for owned, row in taken}
         try:
             await self._log.publish([logged_event(owned.run, row) for owned, row in taken])
-        except BaseException:
+        except BaseException as wrong:
             for owned in last:
                 self._fall_behind(owned)
-            raise
-        self._have(last, len(taken))
+            if isinstance(wrong, Unavailable | NotFound) or not isinstance(wrong, Exception):
+                raise
+        else:
+            self._have(last, len(taken))
 
     def _have(self, last: dict[_Owned, int], events: int) -> None:
         self.counted.events += events
@@ -216,10 +221,32 @@ class PublishEvents:
 
     async def _catch_up(self) -> None:
         """One page of each of some runs that are behind. Nothing of them is in the queue that is not passed over."""
-        some = {owned.run.run_id: owned for owned in list(self._behind)[:_RUNS]}
-        for owned in some.values():
+        chosen = list(self._behind)[:_RUNS]
+        for owned in chosen:
             del self._behind[owned]
             self._behind[owned] = None  # to the end: others have their turn
+        await self._divided(chosen)
+
+    async def _divided(self, chosen: list[_Owned]) -> None:
+        """One of them that cannot be published is found, and left to the recorder, which tells of it."""
+        try:
+            await self._catch_up_with({owned.run.run_id: owned for owned in chosen})
+        except (Unavailable, NotFound):
+            raise
+        except Exception as wrong:  # noqa: BLE001 - the edge of a run
+            if len(chosen) > 1:
+                half = len(chosen) // 2
+                await self._divided(chosen[:half])
+                await self._divided(chosen[half:])
+                return
+            self.counted.refused += 1
+            run_id = chosen[0].run.run_id
+            _LOG.error("run %s has an event that cannot be published: %s: %s", run_id, type(wrong).__name__, wrong)
+            self._behind.pop(chosen[0], None)  # it stays behind: nothing more of it is published from here
+            if chosen[0].over:
+                self._runs.pop(run_id, None)
+
+    async def _catch_up_with(self, some: dict[UUID, _Owned]) -> None:
         durable = {owned: owned.committed for owned in some.values()}
         events = await self._store.events({run_id: owned.published for run_id, owned in some.items()}, _PAGE)
         last: dict[_Owned, int] = {}

@@ -38,8 +38,9 @@ class PublishUsage:
             try:
                 full = await self.round() == _PAGE
                 pause, self.away = (0.0 if full else _EVERY), None
-            except InterplayError as wrong:
-                self.away = str(wrong)
+            except Exception as wrong:  # noqa: BLE001 - told, and tried again
+                known = isinstance(wrong, InterplayError)
+                self.away = str(wrong) if known else f"A defect: {type(wrong).__name__}: {wrong}"
                 self._tell()
                 pause = min(max(pause, _EVERY) * 2, _LONGEST_PAUSE)
             with contextlib.suppress(TimeoutError):

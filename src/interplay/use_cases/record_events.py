@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
-from interplay.core.errors import InterplayError, InvalidInput
+from interplay.core.errors import InterplayError, InvalidInput, Unavailable
 from interplay.core.runs.log import LoggedEvent
 from interplay.core.triggers.messages import Message
 from interplay.ports.topic_reader import StartAt, TopicMember, TopicReader
@@ -26,6 +26,7 @@ _LOG: Final = logging.getLogger("interplay.recorder")
 _MOST: Final = 1000  # messages of a batch
 _WITHIN: Final = 1.0  # seconds that a batch waits for its first
 _RUNS: Final = 100_000  # whose last events are remembered
+_MOST_ENDS: Final = 10_000
 _LAG_EVERY: Final = 15.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _TELL_EVERY: Final = 60.0  # seconds between two log lines about the same
@@ -40,7 +41,8 @@ class Taker(Protocol):
 
 @dataclass(slots=True)
 class Recorded:
-    """What a recorder has had since it started. `ends`: of runs, by flow, project and how they ended."""
+    """What a recorder has had since it started. `ends`: of runs, by project, flow and how they ended; past `_MOST_ENDS`
+    of them, those that are new count as of no project and no flow."""
 
     events: Counter[str] = field(default_factory=Counter)
     doubled: int = 0
@@ -84,11 +86,14 @@ class RecordEvents:
         if not event.kind.terminal:
             return
         how = event.kind.wire_name.removeprefix("run.")
-        counted.ends[(event.project_id, event.flow, how)] += 1
+        place = (event.project_id, event.flow, how)
+        if place not in counted.ends and len(counted.ends) >= _MOST_ENDS:
+            place = (0, "", how)
+        counted.ends[place] += 1
         seconds = event.facts.get("seconds")
         if isinstance(seconds, int | float):
-            place = next((place for place, most in enumerate(BUCKETS) if seconds <= most), len(BUCKETS))
-            counted.seconds[place] = counted.seconds.get(place, 0) + 1
+            bucket = next((number for number, most in enumerate(BUCKETS) if seconds <= most), len(BUCKETS))
+            counted.seconds[bucket] = counted.seconds.get(bucket, 0) + 1
             counted.seconds_sum += seconds
 
 
@@ -140,8 +145,23 @@ class RecordTopic:
         if not messages:
             return
         events = [event for message in messages if (event := self._read(message)) is not None]
-        await self._record.publish(events)
+        await self._recorded(events)
         await member.commit(messages)
+
+    async def _recorded(self, events: list[LoggedEvent]) -> None:
+        """One event that nobody can take is found, told and passed over: it blocks no other."""
+        try:
+            await self._record.publish(events)
+        except Unavailable:
+            raise
+        except Exception as wrong:  # noqa: BLE001 - the edge of an event
+            if len(events) > 1:
+                half = len(events) // 2
+                await self._recorded(events[:half])
+                await self._recorded(events[half:])
+                return
+            self._record.counted.unreadable += 1
+            self._tell("event %s is passed over: %s", events[0].identity, wrong, defect=wrong)
 
     def _read(self, message: Message) -> LoggedEvent | None:
         counted = self._record.counted

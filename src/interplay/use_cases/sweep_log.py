@@ -11,7 +11,7 @@ import logging
 from typing import Final
 from uuid import UUID
 
-from interplay.core.errors import InterplayError
+from interplay.core.errors import InterplayError, NotFound, Unavailable
 from interplay.core.runs.log import LoggedEvent
 from interplay.ports.event_log import EventLog
 from interplay.ports.log_store import LogStore, UnpublishedRun
@@ -23,6 +23,7 @@ _LOOK: Final = 10_000  # runs
 _EVERY: Final = 2.0  # seconds; what an owner publishes is marked in a tenth of one
 _SOON: Final = 0.5  # seconds, where nobody else publishes
 _LONGEST_PAUSE: Final = 10.0
+_ASIDE: Final = 60.0  # seconds until a run that cannot be published is tried again
 _TELL_EVERY: Final = 60.0
 
 
@@ -33,12 +34,18 @@ class SweepLog:
         self._store, self._log = store, log
         self._patient = patient
         self._seen: dict[UUID, int] = {}
+        self._aside: dict[UUID, float] = {}  # runs that cannot be published, and when they are tried again
         self._stopping = asyncio.Event()
         self._told_at: float | None = None
         self.ready = asyncio.Event()
         self.away: str | None = None
         self.swept = 0  # events
         self.unpublished = 0  # runs, at the last look
+
+    @property
+    def set_aside(self) -> int:
+        """Runs with an event that cannot be read or published."""
+        return len(self._aside)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -71,16 +78,34 @@ class SweepLog:
         """Publishes what there is; whether there may be more at once."""
         found = await self._store.unpublished(_LOOK)
         self.unpublished = len(found)
-        due = found
+        now = asyncio.get_running_loop().time()
+        self._aside = {run_id: again for run_id, again in self._aside.items() if again > now}
+        due = [one for one in found if one.run.run_id not in self._aside]
         if self._patient:
-            due = [one for one in found if self._seen.get(one.run.run_id) == one.published]
+            due = [one for one in due if self._seen.get(one.run.run_id) == one.published]
             self._seen = {one.run.run_id: one.published for one in found}
         more = False
         for start in range(0, len(due), _AT_ONCE):
             if self._stopping.is_set():
                 return False
-            more |= await self._publish(due[start : start + _AT_ONCE])
+            more |= await self._divided(due[start : start + _AT_ONCE])
         return more or (bool(due) and len(found) == _LOOK)
+
+    async def _divided(self, runs: list[UnpublishedRun]) -> bool:
+        """One of them that cannot be published is found, and set aside: it holds up no other."""
+        try:
+            return await self._publish(runs)
+        except (Unavailable, NotFound):
+            raise
+        except Exception as wrong:  # noqa: BLE001 - the edge of a run: told, and tried again later
+            if len(runs) == 1:
+                run_id = runs[0].run.run_id
+                self._aside[run_id] = asyncio.get_running_loop().time() + _ASIDE
+                _LOG.error("run %s has an event that cannot be published: %s: %s", run_id, type(wrong).__name__, wrong)
+                return False
+            half = len(runs) // 2
+            more = await self._divided(runs[:half])
+            return await self._divided(runs[half:]) or more
 
     async def _publish(self, runs: list[UnpublishedRun]) -> bool:
         events = await self._store.events({one.run.run_id: one.published for one in runs}, _PAGE)

@@ -82,6 +82,14 @@ class TestTwoProcesses:
         producer.flush(10)
         await tell(one, other, "run.1")
 
+    async def test_one_that_no_json_can_hold_ends_no_others(self, two: tuple[Process, Process, str]) -> None:
+        one, other, _ = two
+        for process in (one, other):
+            await until_taken(process, True)
+        one.bus.publish("run.1", {"text": "\ud800"})
+        await tell(one, other, "run.2")
+        assert one.bus.dropped >= 1
+
 
 class TestABrokerThatIsAway:
     async def test_hints_go_through_the_database_and_back_when_it_returns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -89,6 +90,20 @@ class TestRecords:
 
     @pytest.mark.parametrize("raw", [None, b"", b"{", b"\xff", b'{"specversion":"1.0"}'])
     def test_what_is_none_is_refused_in_words(self, raw: bytes | None) -> None:
+        with pytest.raises(InvalidInput, match="no event of a run"):
+            event_of(raw)
+
+    @pytest.mark.parametrize("field", ["project", "seq", "attempt"])
+    def test_so_are_numbers_that_no_ledger_holds(self, field: str) -> None:
+        event = json.loads(record_of(logged(RunSucceeded(1.0))))
+        event["data"][field] = 2**40
+        with pytest.raises(InvalidInput, match="no event of a run"):
+            event_of(json.dumps(event).encode())
+
+    def test_so_is_one_without_a_bottom(self) -> None:
+        raw = record_of(logged(RunSucceeded(1.0))).replace(
+            b'"seconds":1.0', b'"seconds":' + b"[" * 100_000 + b"]" * 100_000
+        )
         with pytest.raises(InvalidInput, match="no event of a run"):
             event_of(raw)
 

@@ -21,7 +21,7 @@ from interplay.adapters.memory.result_cache import MemoryResultCache
 from interplay.adapters.memory.run_queue import MemoryRunQueue
 from interplay.adapters.memory.run_store import MemoryRunStore
 from interplay.adapters.memory.slots import MemorySlots
-from interplay.core.errors import Unavailable
+from interplay.core.errors import InvalidInput, Unavailable
 from interplay.core.flows.plan import Plan
 from interplay.core.ids import uuid7
 from interplay.core.runs.events import EventKind, encode_value
@@ -56,6 +56,7 @@ class Log(MemoryEventLog):
         self.fails = 0
         self.cut: int | None = None  # so many events are kept of the next call that fails
         self.early: list[LoggedEvent] = []
+        self.refuses: UUID | None = None  # a run whose events are too much for it
         self._runs = runs
 
     async def publish(self, events: Sequence[LoggedEvent]) -> None:
@@ -63,6 +64,8 @@ class Log(MemoryEventLog):
         for event in events:
             if len(await self._runs.events(1, event.run_id, 0, 10_000)) < event.seq:
                 self.early.append(event)
+        if any(event.run_id == self.refuses for event in events):
+            raise InvalidInput("The record is larger than the topic takes.")
         if self.fails:
             self.fails -= 1
             await super().publish(events[: self.cut or 0])
@@ -231,6 +234,40 @@ class TestALogThatIsAway:
             bench.log.gate.set()
             await bench.whole(runs)
             assert publish.waiting == 0
+
+
+class TestAnEventThatCannotBePublished:
+    async def test_holds_up_no_other_run(self) -> None:
+        bench = Bench(FLOW)
+        runs = await bench.submit(30)
+        bad = bench.log.refuses = runs[7]
+        async with working(bench, drain=0.2) as publish:
+            await bench.ended(runs)
+            async with asyncio.timeout(10):
+                while any(one.run.run_id != bad for one in await bench.store.unpublished(100)):
+                    await asyncio.sleep(0.002)
+            later = await bench.submit(5)
+            await bench.ended(later)
+            async with asyncio.timeout(10):
+                while any(one.run.run_id != bad for one in await bench.store.unpublished(100)):
+                    await asyncio.sleep(0.002)
+            assert bad not in publish._runs, "it is left to the recorder"
+        for run_id in [*runs, *later]:
+            journal = await bench.runs.events(1, run_id)
+            assert bench.log.firsts(run_id) == ([] if run_id == bad else [event.seq for event in journal])
+
+    async def test_the_sweep_sets_its_run_aside_and_goes_on(self) -> None:
+        bench = Bench(FLOW)
+        runs = await bench.submit(20)
+        for run_id in runs:
+            await bench.runs.cancel(1, run_id, "no")
+        bench.log.refuses = runs[3]
+        sweep = SweepLog(bench.store, bench.log, patient=False)
+        await sweep.round()
+        assert [one.run.run_id for one in await bench.store.unpublished(100)] == [runs[3]]
+        assert (sweep.set_aside, sweep.swept) == (1, 19)
+        await sweep.round()
+        assert sweep.set_aside == 1
 
 
 class Dying(MemoryRunQueue):

@@ -130,6 +130,9 @@ class KafkaEventBus:
             self._produce(packs)
         except (library().KafkaException, BufferError, InterplayError) as wrong:  # a hint never fails anybody
             self._turn_away(str(wrong), [hint for _, pack in packs for hint in pack])
+        except Exception:  # noqa: BLE001 - such as a text that no JSON can hold
+            self.dropped += sum(len(pack) for _, pack in packs)
+            _LOG.exception("hints are dropped")
 
     def _produce(self, packs: list[Pack]) -> None:
         if self._producer is None:

@@ -47,7 +47,7 @@ def _in_our_words(failed: StepFailure) -> InterplayError:
     failure = failed.failure
     if failure.code == "not_found":
         return NotFound(failure.detail, advice="`interplay migrate` makes the topics of Interplay.")
-    if failure.code in ("unauthorized", "bad_request"):
+    if failure.code == "bad_request":
         return InvalidInput(failure.detail, advice=failure.advice)
     return Unavailable(failure.detail, retry_after=2.0)
 
@@ -99,5 +99,5 @@ def event_of(raw: bytes | None) -> LoggedEvent | None:
             data.facts,
             tuple(data.left_out),
         )
-    except (msgspec.DecodeError, ValueError) as wrong:
+    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as wrong:
         raise InvalidInput(f"It is no event of a run: {wrong}.") from None

@@ -22,7 +22,12 @@ _LOG: Final = logging.getLogger("interplay.kafka")
 _POLL: Final = 0.1  # seconds that the thread waits for something to tell
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _MOST_UNDER_WAY: Final = 50_000  # records
-Delivered = tuple["asyncio.Future[TopicPlace]", Any | None, Any]
+Delivered = tuple[Any, "asyncio.Future[TopicPlace]", Any | None, Any]
+
+
+def _ended(error: Any) -> bool:
+    """Whether the library writes nothing more with the producer that met it."""
+    return bool(error.fatal()) or error.code() == library().KafkaError._FATAL
 
 
 class KafkaProducer:
@@ -42,6 +47,7 @@ class KafkaProducer:
         self._delivered: deque[Delivered] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._room = asyncio.Semaphore(_MOST_UNDER_WAY)
+        self._under_way: dict[asyncio.Future[TopicPlace], Any] = {}  # and the producer of each
 
     async def send(self, record: TopicRecord) -> TopicPlace:
         """As `TopicWriter.write`."""
@@ -52,21 +58,26 @@ class KafkaProducer:
                 producer = self._started(loop)
             except Unavailable as wrong:
                 raise StepFailure("unavailable", wrong.detail, advice=wrong.advice) from None
+            self._under_way[done] = producer
             try:
                 producer.produce(
                     record.topic,
                     value=record.value,
                     key=record.key,
                     headers=list(record.headers),
-                    on_delivery=lambda error, message: self._note(done, error, message),
+                    on_delivery=lambda error, message: self._note((producer, done, error, message)),
                 )
+                return await done
             except library().KafkaException as refused:
+                if _ended(refused.args[0]):
+                    self._begin_anew(producer, refused.args[0].str())
                 raise failure(refused.args[0], record.topic) from None
             except BufferError:
                 raise StepFailure("unavailable", "Too much waits for the broker already.", retry_after=1.0) from None
             except (TypeError, ValueError) as wrong:
                 raise StepFailure("bad_request", f"That is no record for {record.topic!r}: {wrong}.") from None
-            return await done
+            finally:
+                del self._under_way[done]
 
     async def close(self) -> None:
         """Waits for what is under way, as long as patience lasts."""
@@ -97,11 +108,17 @@ class KafkaProducer:
     # in the thread
 
     def _poll(self, producer: Any) -> None:
-        while producer is self._producer or len(producer):
-            producer.poll(_POLL)
+        """Ends with the producer. What the library cannot go on from is raised here, and nobody hears of the records
+        that are under way then."""
+        try:
+            while producer is self._producer or len(producer):
+                producer.poll(_POLL)
+        except library().KafkaException as fatal:
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._begin_anew, producer, fatal.args[0].str())
 
-    def _note(self, done: asyncio.Future[TopicPlace], error: Any | None, message: Any) -> None:
-        self._delivered.append((done, error, message))
+    def _note(self, delivered: Delivered) -> None:
+        self._delivered.append(delivered)
         if len(self._delivered) == 1 and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._tell)
 
@@ -109,19 +126,22 @@ class KafkaProducer:
 
     def _tell(self) -> None:
         for _ in range(len(self._delivered)):
-            done, error, message = self._delivered.popleft()
+            producer, done, error, message = self._delivered.popleft()
             if done.done():
                 continue
             if error is None:
                 done.set_result(TopicPlace(message.topic(), message.partition(), message.offset()))
             else:
-                if error.fatal():
-                    self._begin_anew(error)
+                if _ended(error):
+                    self._begin_anew(producer, error.str())
                 done.set_exception(failure(error, message.topic()))
         if self._delivered and self._loop is not None:
             self._loop.call_soon(self._tell)
 
-    def _begin_anew(self, error: Any) -> None:
+    def _begin_anew(self, producer: Any, why: str) -> None:
         """The broker forgot who we are, so nothing more would be written by this producer: the next is another one."""
-        _LOG.error("the producer is given up: %s", error.str())
-        self._producer = None
+        if self._producer is producer:
+            _LOG.error("the producer is given up: %s", why)
+            self._producer = None
+        for done in [done for done, its in self._under_way.items() if its is producer and not done.done()]:
+            done.set_exception(StepFailure("unavailable", f"The broker did not say whether it has the record: {why}."))

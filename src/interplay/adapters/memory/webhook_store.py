@@ -199,6 +199,7 @@ class MemoryWebhookStore:
         found = [row for row in await self._those(project_id, name, which) if row.record.state != "waits"]
         for row in found:
             row.queued_at = now
+            row.fence += 1
             row.record = replace(row.record, state="waits", attempts=0, due_at=now, settled_at=None)
         return len(found)
 

@@ -79,8 +79,12 @@ and d.deployment = m.deployment and d.flow = m.flow"""
 
 # `xid` is whose transaction wrote the record. What is below the oldest one that is under way is whole: nothing can come
 # before it any more. So a place in the feed is a transaction and a record of it, and none is passed over.
-REACHED: Final = """insert into feed(name, xid, record_id) values ('usage', '0', $1)
-on conflict (name) do update set name = excluded.name returning xid::text, record_id"""
+# A place that is ahead of every transaction is of the cluster that this one was restored from: it begins anew.
+REACHED: Final = """insert into feed as f(name, xid, record_id) values ('usage', '0', $1)
+on conflict (name) do update set
+  xid = case when f.xid > pg_snapshot_xmax(pg_current_snapshot()) then '0' else f.xid end,
+  record_id = case when f.xid > pg_snapshot_xmax(pg_current_snapshot()) then $1 else f.record_id end
+returning xid::text, record_id"""
 UNPUBLISHED: Final = f"""select {NAMES}, xid::text as xid from usage_record
 where (xid, record_id) > ($1::text::xid8, $2::uuid) and xid < pg_snapshot_xmin(pg_current_snapshot())
 order by xid, record_id limit $3"""

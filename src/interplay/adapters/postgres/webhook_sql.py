@@ -80,8 +80,8 @@ DELIVERIES: Final = f"""select delivery_id, run_id, seq, event, state, attempts,
 from webhook_delivery where {_WHICH}
   and ($7::float8 is null or (created_at, delivery_id) < (to_timestamp($7), $8::uuid))
 order by webhook_delivery.created_at desc, delivery_id desc limit $6"""
-REPLAY: Final = f"""with d as (update webhook_delivery set state = 0, attempts = 0, due_at = clock_timestamp(),
-  queued_at = clock_timestamp(), settled_at = null where {_WHICH} and state <> 0 returning 1) select count(*) from d"""
+REPLAY: Final = f"""with d as (update webhook_delivery set state = 0, attempts = 0, fence = fence + 1,
+  due_at = clock_timestamp(), queued_at = clock_timestamp(), settled_at = null where {_WHICH} and state <> 0 returning 1) select count(*) from d"""
 EXPIRE: Final = """with e as (select delivery_id from webhook_delivery
   where state = 0 and queued_at < statement_timestamp() - make_interval(secs => $1) limit $2 for update skip locked),
 g as (select d.delivery_id, w.disabled from webhook w, webhook_delivery d

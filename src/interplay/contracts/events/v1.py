@@ -16,6 +16,7 @@ from msgspec import Meta
 
 CONTENT_TYPE: Final = b"application/cloudevents+json; charset=utf-8"
 RUN_TYPE: Final = "interplay.v1."  # before the name of an event
+MOST: Final = 2**31 - 1
 USAGE_TYPE: Final = "interplay.v1.usage.recorded"
 
 
@@ -23,12 +24,14 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     """One event of a run."""
 
     run: Annotated[str, Meta(description="The run's id, a UUID; also the key of the record.")]
-    seq: Annotated[int, Meta(ge=1, description="Counts from 1 without gaps within a run.")]
-    project: Annotated[int, Meta(description="The number of its project.")]
+    seq: Annotated[int, Meta(ge=1, le=MOST, description="Counts from 1 without gaps within a run.")]
+    project: Annotated[int, Meta(ge=1, le=MOST, description="The number of its project.")]
     flow: Annotated[str, Meta(description="The name of its flow.")]
     version: Annotated[str, Meta(description="The version of its flow, in hexadecimal.")]
     step: Annotated[str | None, Meta(description="The step's key; null for events of the run.")] = None
-    attempt: Annotated[int, Meta(ge=0, description="Which attempt of the step, from 1; 0 for events of the run.")] = 0
+    attempt: Annotated[
+        int, Meta(ge=0, le=MOST, description="Which attempt of the step, from 1; 0 for events of the run.")
+    ] = 0
     facts: Annotated[dict[str, Any], Meta(description="What the event says, by its type; see the API's events.")] = {}
     left_out: Annotated[list[str], Meta(description="Facts that are too large for a record; the API has them.")] = []
 
