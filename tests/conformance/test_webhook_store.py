@@ -234,6 +234,26 @@ class TestSettle:
         kept = await stores.webhooks.get(1, "hook")
         assert (kept.failures, kept.rests_until, kept.problem) == (0, None, None)
 
+    async def test_one_that_fails_comes_behind_others_for_a_while_and_not_for_ever(self, stores: Stores) -> None:
+        for ago, first in ((0.0, "busy"), (100.0, "bad")):
+            await queued(stores, 1, "bad")
+            [tried] = await claim(stores)
+            await settle(stores, Verdict("waits", "no", after=-ago), tried, status=500)
+            busy = await queued(stores, 1, "busy")
+            names = [one.webhook.name for one in await stores.webhooks.claim(1, 8, {}, LEASE)]
+            assert names == [first]
+            await stores.webhooks.delete(1, "bad")
+            await stores.webhooks.delete(1, busy.name)
+
+    async def test_a_replay_is_not_settled_by_what_came_before_it(self, stores: Stores) -> None:
+        await queued(stores, 1)
+        [tried] = await claim(stores)
+        await settle(stores, Verdict("dead", "no"), tried, status=500)
+        assert await stores.webhooks.replay(1, "hook", WhichDeliveries()) == 1
+        await settle(stores, DELIVERED, tried)  # the answer to the first had got lost, so it is sent again
+        [row] = await listed(stores)
+        assert row.state == "waits"
+
     async def test_a_receiver_that_asks_for_a_pause_has_it(self, stores: Stores) -> None:
         await queued(stores, 9)
         await settle(stores, Verdict("waits", "busy", after=60.0, rest=60.0), (await claim(stores))[0], status=429)

@@ -183,14 +183,22 @@ class DeliverWebhooks:
         self._done += more
         if not self._done:
             return
-        try:
-            await self._store.settle(self._done)
-            for one in self._done:
-                self.counted.outcomes[one.verdict.state] += 1
-                _tell(one)
-        except InvalidInput:  # nothing that comes from outside should be that strange; it must not hold up the rest
-            _LOG.exception("what came of %d deliveries cannot be kept: they are sent again", len(self._done))
+        await self._written(self._done)
         self._done.clear()
+
+    async def _written(self, done: Sequence[TriedDelivery]) -> None:
+        try:
+            await self._store.settle(done)
+        except InvalidInput:  # nothing that comes from outside should be that strange; it must not hold up the rest
+            if len(done) > 1:
+                for one in done:
+                    await self._written([one])
+                return
+            _LOG.exception("what came of a delivery cannot be kept: it is sent again", extra=_about(done[0].claim))
+            return
+        for one in done:
+            self.counted.outcomes[one.verdict.state] += 1
+            _tell(one)
 
     async def _try(self, claim: ClaimedDelivery) -> TriedDelivery:
         try:

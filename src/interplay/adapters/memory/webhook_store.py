@@ -8,7 +8,7 @@ from uuid import UUID
 
 from interplay.core.errors import NotFound
 from interplay.core.webhooks.secrets import SigningSecret
-from interplay.core.webhooks.trying import REST_AFTER, resting
+from interplay.core.webhooks.trying import REST_AFTER, behind, resting
 from interplay.ports.clock import Clock
 from interplay.ports.webhook_store import (
     AT_ONCE,
@@ -117,7 +117,8 @@ class MemoryWebhookStore:
 
     async def claim(self, most: int, each: int, busy: Mapping[UUID, int], lease: float) -> list[ClaimedDelivery]:
         now, found = self._clock.now(), list[ClaimedDelivery]()
-        for kept in sorted(self._kept.values(), key=lambda one: one.failures):
+        places: list[tuple[float, KeptWebhook, _Row]] = []
+        for kept in self._kept.values():
             if kept.paused or kept.disabled is not None or (kept.rests_until or 0.0) > now:
                 continue
             room = 1 if kept.failures >= REST_AFTER else min(2, each) if kept.failures else each
@@ -127,11 +128,15 @@ class MemoryWebhookStore:
                 if row.webhook_id == kept.webhook_id and row.record.state == "waits" and row.record.due_at <= now
             ]
             due.sort(key=lambda row: row.record.due_at)
-            for row in due[: min(max(0, room - busy.get(kept.webhook_id, 0)), most - len(found))]:
-                row.fence += 1
-                row.record = replace(row.record, attempts=row.record.attempts + 1, due_at=now + lease)
-                told = row.record
-                found.append(ClaimedDelivery(told.delivery_id, kept, told.event, row.body, told.attempts, row.fence))
+            late = behind(kept.failures)
+            places += [
+                (row.record.due_at + late, kept, row) for row in due[: max(0, room - busy.get(kept.webhook_id, 0))]
+            ]
+        for _, kept, row in sorted(places, key=lambda place: place[0])[:most]:
+            row.fence += 1
+            row.record = replace(row.record, attempts=row.record.attempts + 1, due_at=now + lease)
+            told = row.record
+            found.append(ClaimedDelivery(told.delivery_id, kept, told.event, row.body, told.attempts, row.fence))
         return found
 
     async def settle(self, tried: Sequence[TriedDelivery]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from interplay.core.webhooks.trying import BEHIND, MOST_BEHIND
+
 _KEPT: Final = """w.webhook_id, w.project_id, w.name, w.body::text as webhook, w.secret::text as secret, w.paused, w.disabled,
   w.revision, w.key_id, w.failures, extract(epoch from w.rests_until)::float8 as rests_until, w.problem, w.delivered,
   w.dead, extract(epoch from w.created_at)::float8 as created_at"""
@@ -37,7 +39,8 @@ i as (insert into webhook_delivery(delivery_id, webhook_id, run_id, seq, event, 
 select count(*) from i"""
 
 # By the statement's own time, which an index can be searched by: what waits for hours is not looked at each time.
-# Of each webhook as many as there is room for, whatever the others have; those that get through come first.
+# Of each webhook as many as there is room for, whatever the others have. What fails comes behind what gets through by
+# so much time and no more: it has its turn, too, however busy the others are.
 CLAIM: Final = f"""with o as (
   select w.webhook_id, w.failures, greatest(0,
     case when w.failures >= $5 then 1 when w.failures > 0 then least(2, $2) else $2 end - coalesce(b.busy, 0)) as room
@@ -48,7 +51,7 @@ p as materialized (
     select delivery_id, due_at from webhook_delivery
     where webhook_id = o.webhook_id and state = 0 and due_at <= statement_timestamp()
     order by due_at limit o.room for update skip locked) d
-  order by o.failures, d.due_at limit $1)
+  order by d.due_at + make_interval(secs => {BEHIND} * least(o.failures, {MOST_BEHIND})) limit $1)
 update webhook_delivery d set attempts = d.attempts + 1, fence = d.fence + 1,
   due_at = clock_timestamp() + make_interval(secs => $6)
 from p, webhook w where d.delivery_id = p.delivery_id and w.webhook_id = d.webhook_id

@@ -13,6 +13,8 @@ WAITS: Final = (5.0, 30.0, 120.0, 600.0, 3600.0, 18_000.0)  # seconds before the
 JITTER: Final = 0.2  # of each wait, so that what failed together does not come back together
 LONGEST_WISH: Final = 6 * 3600.0  # seconds of a Retry-After that is heeded
 OLDEST: Final = 3 * 86_400.0  # seconds after which nothing is tried any more
+BEHIND: Final = 10.0  # seconds for each round without a success, of so many at most
+MOST_BEHIND: Final = 6
 REST_AFTER: Final = 5  # rounds without a success, then a webhook rests
 FIRST_REST, LONGEST_REST = 10.0, 300.0  # seconds
 _GONE: Final = 410
@@ -65,6 +67,12 @@ def reason(heard: Heard) -> str:
         return storable_text(heard.detail).replace("\x00", "")[:_MOST_REASON]
     what = "a redirect, which is not followed" if 300 <= heard.status < 400 else f"{heard.status}"
     return f"The receiver answered {what}{': ' + heard.detail if heard.detail else ''}."
+
+
+def behind(failures: int) -> float:
+    """Seconds that deliveries of a webhook stand behind others that became due at the same time. Bounded: what fails
+    has its turn, however busy the others are."""
+    return BEHIND * min(failures, MOST_BEHIND)
 
 
 def resting(failures: int) -> float:
