@@ -23,6 +23,7 @@ _LOOK: Final = 10_000  # runs
 _EVERY: Final = 2.0  # seconds; what an owner publishes is marked in a tenth of one
 _SOON: Final = 0.5  # seconds, where nobody else publishes
 _LONGEST_PAUSE: Final = 10.0
+_MOST_TOLD: Final = 10  # runs that the log names in that time
 _ASIDE: Final = 60.0  # seconds until a run that cannot be published is tried again
 _TELL_EVERY: Final = 60.0
 
@@ -101,7 +102,9 @@ class SweepLog:
             if len(runs) == 1:
                 run_id = runs[0].run.run_id
                 self._aside[run_id] = asyncio.get_running_loop().time() + _ASIDE
-                _LOG.error("run %s has an event that cannot be published: %s: %s", run_id, type(wrong).__name__, wrong)
+                level = logging.ERROR if len(self._aside) <= _MOST_TOLD else logging.DEBUG
+                said = "run %s has an event that cannot be published: %s: %s"
+                _LOG.log(level, said, run_id, type(wrong).__name__, wrong)
                 return False
             half = len(runs) // 2
             more = await self._divided(runs[:half])
