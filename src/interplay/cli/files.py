@@ -55,9 +55,11 @@ def inputs_of(given: tuple[str, ...], source: str | None, types: dict[str, Any])
     """`-i name=value`, read as the input's type says, over what `--input` holds."""
     inputs: dict[str, Any] = {}
     if source is not None:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
         try:
+            text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
             inputs = json.loads(text)
+        except OSError as wrong:
+            raise click.BadParameter(f"{source} cannot be read: {wrong.strerror}.", param_hint="--input") from None
         except ValueError as wrong:
             raise click.ClickException(f"--input {source} is not JSON: {wrong}.") from None
         if not isinstance(inputs, dict):
