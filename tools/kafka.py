@@ -70,12 +70,8 @@ class KafkaBroker:
         if not properties.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
             properties.write_text("".join(f"{name}={value}\n" for name, value in self._properties().items()))
-            made = subprocess.run(
-                [*self._tool("random-uuid")], capture_output=True, text=True, check=True, timeout=START_SECONDS
-            )
-            cluster = made.stdout.split()[-1]
-            format_ = self._tool("format", "-t", cluster, "-c", str(properties))
-            subprocess.run(format_, capture_output=True, check=True, timeout=START_SECONDS)
+            cluster = self._said("random-uuid").split()[-1]
+            self._said("format", "-t", cluster, "-c", str(properties))
 
     def start(self) -> None:
         """Returns when it takes connections."""
@@ -119,8 +115,14 @@ class KafkaBroker:
             process.kill()
             process.wait()
 
-    def _tool(self, *arguments: str) -> list[str]:
-        return ["java", f"-D{_BARE}", "-cp", f"{self._jars}/*", "kafka.tools.StorageTool", *arguments]
+    def _said(self, *arguments: str) -> str:
+        """What the tool for the broker's data prints. Raises RuntimeError with all of it where it fails."""
+        command = ["java", f"-D{_BARE}", "-cp", f"{self._jars}/*", "kafka.tools.StorageTool", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_SECONDS)
+        if done.returncode:
+            said = f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            raise RuntimeError(f"StorageTool {' '.join(arguments)} ended with {done.returncode}:\n{said}")
+        return done.stdout
 
     def _properties(self) -> dict[str, str]:
         return {
