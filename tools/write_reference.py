@@ -328,8 +328,9 @@ def topics_page() -> str:
         [
             "# Topics",
             WRITTEN,
-            "What Interplay itself writes to a Kafka. `interplay migrate` makes those that are missing, nothing else "
-            "does, and none that is there is changed; `interplay migrate --check` says what is missing or different. "
+            "What Interplay itself writes to a Kafka. `interplay migrate` makes those that are missing, and "
+            "`interplay up`, which logs it; nothing else does, and none that is there is changed; "
+            "`interplay migrate --check` says what is missing or different. "
             f"Each has {REPLICATION} copies (`INTERPLAY_KAFKA_REPLICATION`), or as many as there are brokers, and with "
             "three or more `min.insync.replicas=2`. Where Interplay may not make topics, make them by hand like this. "
             "[Kafka](../howto/kafka.md) says how it is set up. Installations that share a Kafka have other names each: "

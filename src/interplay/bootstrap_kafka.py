@@ -67,7 +67,8 @@ def make_broker(settings: Settings) -> Broker:
         return Broker(None, None, NoTopicWriter(), None)
     producer = KafkaProducer(connection)
     readers = KafkaTopicReader(connection, settings.kafka_session_seconds)
-    broker = Broker(connection, producer, KafkaTopicWriter(producer), readers, KafkaReach(connection))
+    writer = KafkaTopicWriter(producer, f"{settings.kafka_namespace}.")
+    broker = Broker(connection, producer, writer, readers, KafkaReach(connection))
     if settings.kafka_events:
         # one of its own: what a flow writes must not end what is published, and the other way round
         broker.publisher = KafkaProducer(connection, gapless=True)

@@ -51,6 +51,20 @@ async def topics(request: pytest.FixtureRequest) -> AsyncIterator[Topics]:
     await producer.close()
 
 
+class TestTopicsOfOurs:
+    async def test_those_of_an_installation_are_not_for_flows(self, kafka: KafkaBroker) -> None:
+        producer = KafkaProducer(KafkaConnection(kafka.bootstrap))
+        try:
+            topic = fresh_topic(kafka, 1, "acme.runs.v1")
+            writer = KafkaTopicWriter(producer, "acme.")
+            with pytest.raises(StepFailure, match="not for flows"):
+                await writer.write(TopicRecord(topic, b"{}"))
+            assert records_of(kafka, topic, 0) == []
+            await writer.write(TopicRecord(fresh_topic(kafka, 1, "acme-runs"), b"{}"))
+        finally:
+            await producer.close()
+
+
 class TestTopicWriter:
     async def test_a_record_is_there_as_it_was_written(self, topics: Topics) -> None:
         topic = topics.make(1)
