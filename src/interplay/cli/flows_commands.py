@@ -24,9 +24,9 @@ from interplay.core.flows.compile import check_flow
 from interplay.core.flows.ir import flows_called
 from interplay.core.flows.problems import Problem, render
 from interplay.core.models.registry import Connection, Model, Registry
-from interplay.core.schedules.reading import is_schedules, read_schedules
-from interplay.core.triggers.reading import is_triggers, read_triggers
-from interplay.core.webhooks.reading import is_webhooks, read_webhooks
+from interplay.core.schedules.reading import SCHEDULES
+from interplay.core.triggers.reading import TRIGGERS
+from interplay.core.webhooks.reading import WEBHOOKS
 from interplay.use_cases.register_models import LOCAL, read_registry
 
 
@@ -80,9 +80,9 @@ def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan
     """Make the server have these flows, models, schedules, triggers and webhooks, by name; again changes nothing."""
     files = [file for path in paths for file in (sorted(path.glob("**/*.yaml")) if path.is_dir() else [path])]
     given = [FlowFile(path) for path in files if path.name != "interplay.yaml"]
-    timed = [file for file in given if is_schedules(file.text)]
-    fed = [file for file in given if is_triggers(file.text)]
-    hooks = [file for file in given if is_webhooks(file.text)]
+    timed = [file for file in given if SCHEDULES.are_in(file.text)]
+    fed = [file for file in given if TRIGGERS.are_in(file.text)]
+    hooks = [file for file in given if WEBHOOKS.are_in(file.text)]
     # extensions are for workers, not for the server
     flows = [file for file in given if file not in (*timed, *fed, *hooks) and not is_extensions(file.text)]
     registries = [(path, path.read_text(encoding="utf-8")) for path in files if path.name == "interplay.yaml"]
@@ -94,9 +94,9 @@ def apply(ctx: click.Context, paths: tuple[Path, ...], channel: str | None, plan
         models = {name: str(model.task) for registry in wanted for name, model in registry.models.items()}
         coming = {flow.name: list(flow.inputs) for file in flows if (flow := file.parsed.flow) is not None}
         by_name = {flow.name: flow for file in flows if (flow := file.parsed.flow) is not None}
-        written = [one for file in timed for one in read_schedules(file.text, str(file.path))]
-        reading = [one for file in fed for one in read_triggers(file.text, str(file.path))]
-        called = [one for file in hooks for one in read_webhooks(file.text, str(file.path))]
+        written = [one for file in timed for one in SCHEDULES.read(file.text, str(file.path))]
+        reading = [one for file in fed for one in TRIGGERS.read(file.text, str(file.path))]
+        called = [one for file in hooks for one in WEBHOOKS.read(file.text, str(file.path))]
         checks = [await client.flows.check(file.text, file.files, str(file.path), models, coming) for file in flows]
         right = [_told(file, checked, said) for file, checked in zip(flows, checks, strict=True)]
         ok = all(right)  # after all were told

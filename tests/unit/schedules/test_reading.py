@@ -6,7 +6,7 @@ import pytest
 
 from interplay.core.errors import InvalidInput
 from interplay.core.flows.parse import parse_flow
-from interplay.core.schedules.reading import is_schedules, read_schedules
+from interplay.core.schedules.reading import SCHEDULES
 from interplay.core.schedules.schedule import Schedule
 
 FILE = """schedules:
@@ -22,15 +22,15 @@ FILE = """schedules:
 
 
 def test_what_is_written_is_read() -> None:
-    nightly, hourly = read_schedules(FILE, "s.yaml")
+    nightly, hourly = SCHEDULES.read(FILE, "s.yaml")
     assert nightly.schedule == Schedule("30 2 * * *", "report", inputs={"day": "$fire.scheduled_for"})
     assert (nightly.name, nightly.paused, hourly.paused) == ("nightly", True, None)
 
 
 def test_such_a_file_is_no_flow_and_a_flow_is_none() -> None:
-    assert is_schedules(FILE)
+    assert SCHEDULES.are_in(FILE)
     for text in ("flow: f\nsteps: {}\n", "schedules: {}\nflow: f\n", "- schedules\n", ""):
-        assert not is_schedules(text)
+        assert not SCHEDULES.are_in(text)
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_such_a_file_is_no_flow_and_a_flow_is_none() -> None:
 def test_what_is_wrong_is_said_with_its_place(before: str, after: str, place: str, words: str) -> None:
     assert before in FILE
     with pytest.raises(InvalidInput) as wrong:
-        read_schedules(FILE.replace(before, after), "s.yaml")
+        SCHEDULES.read(FILE.replace(before, after), "s.yaml")
     assert (wrong.value.where or "").startswith(place)
     assert words in str(wrong.value)
 
 
 def test_inputs_must_fit_the_flow() -> None:
-    nightly, hourly = read_schedules(FILE, "s.yaml")
+    nightly, hourly = SCHEDULES.read(FILE, "s.yaml")
     parsed = parse_flow("flow: report\ninputs: {day: string}\nsteps: {a: {set: {x: 1}}}\n").flow
     assert parsed is not None
     nightly.checked_for(parsed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interplay.core.errors import InvalidInput
-from interplay.core.triggers.reading import is_triggers, read_triggers
+from interplay.core.triggers.reading import TRIGGERS
 from interplay.core.triggers.trigger import Trigger
 
 FILE = """triggers:
@@ -22,7 +22,7 @@ FILE = """triggers:
 
 
 def test_what_is_written_is_read() -> None:
-    reviews, orders = read_triggers(FILE, "t.yaml")
+    reviews, orders = TRIGGERS.read(FILE, "t.yaml")
     expected = Trigger(
         "reviews", "triage", filter="${ message.value.stars <= 3 }", inputs={"text": "$message.value.text"}
     )
@@ -31,9 +31,9 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_such_a_file_is_no_flow_and_a_flow_is_none() -> None:
-    assert is_triggers(FILE)
+    assert TRIGGERS.are_in(FILE)
     for text in ("flow: f\nsteps: {}\n", "triggers: {}\nflow: f\n", "- triggers\n", ""):
-        assert not is_triggers(text)
+        assert not TRIGGERS.are_in(text)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_such_a_file_is_no_flow_and_a_flow_is_none() -> None:
 def test_what_is_wrong_is_said_with_its_place(before: str, after: str, place: str, words: str) -> None:
     assert before in FILE
     with pytest.raises(InvalidInput) as wrong:
-        read_triggers(FILE.replace(before, after, 1), "t.yaml")
+        TRIGGERS.read(FILE.replace(before, after, 1), "t.yaml")
     assert (wrong.value.where or "").startswith(place), wrong.value.where
     assert words in str(wrong.value)

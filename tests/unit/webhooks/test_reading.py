@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from interplay.core.errors import InvalidInput
-from interplay.core.webhooks.reading import is_webhooks, read_webhooks
+from interplay.core.webhooks.reading import WEBHOOKS
 from interplay.core.webhooks.webhook import ENDS
 
 
 def test_what_a_file_says_is_read() -> None:
     text = "webhooks:\n  a: {url: 'https://x.example/in', events: [run.died], paused: true}\n  b: {url: http://y.example}\n"
-    assert is_webhooks(text)
-    first, second = read_webhooks(text, "f.yaml")
+    assert WEBHOOKS.are_in(text)
+    first, second = WEBHOOKS.read(text, "f.yaml")
     assert (first.name, first.webhook.events, first.paused) == ("a", ("run.died",), True)
     assert (second.webhook.events, second.webhook.flows, second.paused) == (ENDS, None, None)
-    assert not is_webhooks("flow: a\nsteps: {}\n")
+    assert not WEBHOOKS.are_in("flow: a\nsteps: {}\n")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_what_a_file_says_is_read() -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(body: str, place: str, words: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        read_webhooks(f"webhooks:\n  a: {body}\n", "f.yaml")
+        WEBHOOKS.read(f"webhooks:\n  a: {body}\n", "f.yaml")
     assert str(refused.value.where).startswith(place)
     assert words in str(refused.value)
