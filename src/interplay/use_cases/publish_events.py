@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from interplay.core.errors import InterplayError, NotFound, Unavailable
+from interplay.core.errors import NotFound, Unavailable
 from interplay.core.runs.events import EventKind
 from interplay.core.runs.log import LoggedRow, LoggedRun, logged_event
 from interplay.ports.clock import Clock
@@ -29,6 +29,7 @@ from interplay.ports.event_log import EventLog
 from interplay.ports.log_store import LogStore
 from interplay.ports.run_queue import ClaimedRun
 from interplay.use_cases.group_commit import CommitItem
+from interplay.use_cases.tell_away import TellAway
 
 _LOG: Final = logging.getLogger("interplay.events")
 MOST_QUEUED: Final = 20_000  # events in memory
@@ -38,7 +39,6 @@ _RUNS: Final = 20  # of those that are behind, in one look
 _MARK_EVERY: Final = 0.1  # seconds
 _MARK_EVENTS: Final = 500  # of a run that is still executed
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds after the log did not take something
-_TELL_EVERY: Final = 60.0  # seconds between two log lines about that
 
 
 @dataclass(slots=True, eq=False)
@@ -75,11 +75,14 @@ class PublishEvents:
         self._marks: dict[UUID, int] = {}
         self._some = asyncio.Event()
         self._marked_at = 0.0
-        self._told_at = -_TELL_EVERY
         self._level = asyncio.Event()
         self._level.set()
-        self.away: str | None = None
+        self._away = TellAway(_LOG, "events are not published for now")
         self.counted = Published()
+
+    @property
+    def away(self) -> str | None:
+        return self._away.reason
 
     @property
     def waiting(self) -> int:
@@ -160,11 +163,11 @@ class PublishEvents:
             await self._some.wait()
             try:
                 await self._turn()
-                if self.away is not None:
-                    _LOG.info("the event log takes events again")
-                pause, self.away = _FIRST_PAUSE, None
+                self._away.over()
+                pause = _FIRST_PAUSE
             except Exception as wrong:  # noqa: BLE001 - what is published must not end because of one event
-                self._refused(wrong)
+                self._away.met(wrong)
+                self.counted.refused += 1
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -173,13 +176,6 @@ class PublishEvents:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._level.wait()
-
-    def _refused(self, wrong: Exception) -> None:
-        self.away = str(wrong) if isinstance(wrong, InterplayError) else f"A defect: {type(wrong).__name__}: {wrong}"
-        self.counted.refused += 1
-        if self._clock.monotonic() - self._told_at >= _TELL_EVERY:
-            self._told_at = self._clock.monotonic()
-            _LOG.warning("events are not published for now: %s", self.away)
 
     async def _turn(self) -> None:
         if self._queue:

@@ -7,15 +7,14 @@ import contextlib
 import logging
 from typing import Final
 
-from interplay.core.errors import InterplayError
 from interplay.ports.usage_log import UsageLog
 from interplay.ports.usage_store import UsageStore
+from interplay.use_cases.tell_away import TellAway
 
 _LOG: Final = logging.getLogger("interplay.events")
 _PAGE: Final = 1000
 _EVERY: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 10.0
-_TELL_EVERY: Final = 60.0
 
 
 class PublishUsage:
@@ -24,9 +23,13 @@ class PublishUsage:
     def __init__(self, store: UsageStore, log: UsageLog) -> None:
         self._store, self._log = store, log
         self._stopping = asyncio.Event()
-        self._told_at: float | None = None
-        self.away: str | None = None
+        self._away = TellAway(_LOG, "usage waits to be published")
         self.published = 0
+
+    @property
+    def away(self) -> str | None:
+        """Why it does not get on right now."""
+        return self._away.reason
 
     def stop(self) -> None:
         self._stopping.set()
@@ -37,11 +40,10 @@ class PublishUsage:
         while not self._stopping.is_set():
             try:
                 full = await self.round() == _PAGE
-                pause, self.away = (0.0 if full else _EVERY), None
+                self._away.over()
+                pause = 0.0 if full else _EVERY
             except Exception as wrong:  # noqa: BLE001 - told, and tried again
-                known = isinstance(wrong, InterplayError)
-                self.away = str(wrong) if known else f"A defect: {type(wrong).__name__}: {wrong}"
-                self._tell()
+                self._away.met(wrong)
                 pause = min(max(pause, _EVERY) * 2, _LONGEST_PAUSE)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -55,9 +57,3 @@ class PublishUsage:
             await self._store.reach(page)
             self.published += len(page.records)
         return len(page.records)
-
-    def _tell(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._told_at is None or now - self._told_at >= _TELL_EVERY:
-            self._told_at = now
-            _LOG.warning("usage waits to be published: %s", self.away)

@@ -21,6 +21,7 @@ from interplay.core.errors import InterplayError, InvalidInput, Unavailable
 from interplay.core.runs.log import LoggedEvent
 from interplay.core.triggers.messages import Message
 from interplay.ports.topic_reader import StartAt, TopicMember, TopicReader
+from interplay.use_cases.tell_away import TellAway
 
 _LOG: Final = logging.getLogger("interplay.recorder")
 _MOST: Final = 1000  # messages of a batch
@@ -29,7 +30,6 @@ _RUNS: Final = 100_000  # whose last events are remembered
 _MOST_ENDS: Final = 10_000
 _LAG_EVERY: Final = 15.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-_TELL_EVERY: Final = 60.0  # seconds between two log lines about the same
 BUCKETS: Final = (0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0)
 
 
@@ -111,9 +111,13 @@ class RecordTopic:
     ) -> None:
         self._readers, self._topic, self._decode, self._record, self._group = readers, topic, decode, record, group
         self._stopping = asyncio.Event()
-        self._told_at: float | None = None
         self.ready = asyncio.Event()
-        self.away: str | None = None
+        self._away = TellAway(_LOG, "the event log is not read for now")
+
+    @property
+    def away(self) -> str | None:
+        """Why it does not get on right now."""
+        return self._away.reason
 
     def stop(self) -> None:
         self._stopping.set()
@@ -128,10 +132,11 @@ class RecordTopic:
                     async with self._readers.join(self._group, self._topic, StartAt("earliest")) as member:
                         while not self._stopping.is_set():
                             await self._turn(member)
-                            pause, self.away = _FIRST_PAUSE, None
+                            self._away.over()
+                            pause = _FIRST_PAUSE
                             self.ready.set()
                 except Exception as wrong:  # noqa: BLE001 - told, and tried again
-                    self._failed(wrong)
+                    self._away.met(wrong)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(pause):
                             await self._stopping.wait()
@@ -161,7 +166,7 @@ class RecordTopic:
                 await self._recorded(events[half:])
                 return
             self._record.counted.unreadable += 1
-            self._tell("event %s is passed over: %s", events[0].identity, wrong, defect=wrong)
+            self._away.tell("event %s is passed over: %s", events[0].identity, wrong, defect=wrong)
 
     def _read(self, message: Message) -> LoggedEvent | None:
         counted = self._record.counted
@@ -169,22 +174,11 @@ class RecordTopic:
             event = self._decode(message.value)
         except InvalidInput as wrong:
             counted.unreadable += 1
-            self._tell("message %s is passed over: %s", message.place, wrong)
+            self._away.tell("message %s is passed over: %s", message.place, wrong)
             return None
         if event is None:
             counted.unknown += 1
         return event
-
-    def _failed(self, wrong: Exception) -> None:
-        known = isinstance(wrong, InterplayError)
-        self.away = str(wrong) if known else f"A defect: {type(wrong).__name__}: {wrong}"
-        self._tell("the event log is not read for now: %s", self.away, defect=None if known else wrong)
-
-    def _tell(self, said: str, *about: object, defect: Exception | None = None) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._told_at is None or now - self._told_at >= _TELL_EVERY:
-            self._told_at = now
-            _LOG.warning(said, *about, exc_info=defect)
 
     async def _look_at_lag(self) -> None:
         while True:

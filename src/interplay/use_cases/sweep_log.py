@@ -11,10 +11,11 @@ import logging
 from typing import Final
 from uuid import UUID
 
-from interplay.core.errors import InterplayError, NotFound, Unavailable
+from interplay.core.errors import NotFound, Unavailable
 from interplay.core.runs.log import LoggedEvent
 from interplay.ports.event_log import EventLog
 from interplay.ports.log_store import LogStore, UnpublishedRun
+from interplay.use_cases.tell_away import TellAway
 
 _LOG: Final = logging.getLogger("interplay.events")
 _AT_ONCE: Final = 200  # runs
@@ -25,7 +26,6 @@ _SOON: Final = 0.5  # seconds, where nobody else publishes
 _LONGEST_PAUSE: Final = 10.0
 _MOST_TOLD: Final = 10  # runs that the log names in that time
 _ASIDE: Final = 60.0  # seconds until a run that cannot be published is tried again
-_TELL_EVERY: Final = 60.0
 
 
 class SweepLog:
@@ -37,11 +37,15 @@ class SweepLog:
         self._seen: dict[UUID, int] = {}
         self._aside: dict[UUID, float] = {}  # runs that cannot be published, and when they are tried again
         self._stopping = asyncio.Event()
-        self._told_at: float | None = None
         self.ready = asyncio.Event()
-        self.away: str | None = None
+        self._away = TellAway(_LOG, "events wait to be published")
         self.swept = 0  # events
         self.unpublished = 0  # runs, at the last look
+
+    @property
+    def away(self) -> str | None:
+        """Why it does not get on right now."""
+        return self._away.reason
 
     @property
     def set_aside(self) -> int:
@@ -57,23 +61,15 @@ class SweepLog:
         while not self._stopping.is_set():
             try:
                 more = await self.round()
-                self.away = None
+                self._away.over()
                 self.ready.set()
                 pause = 0.0 if more else every
             except Exception as wrong:  # noqa: BLE001 - told, and tried again
-                self._failed(wrong)
+                self._away.met(wrong)
                 pause = min(max(pause, every) * 2, _LONGEST_PAUSE)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
-
-    def _failed(self, wrong: Exception) -> None:
-        self.away = str(wrong) if isinstance(wrong, InterplayError) else f"A defect: {type(wrong).__name__}: {wrong}"
-        now = asyncio.get_running_loop().time()
-        if self._told_at is None or now - self._told_at >= _TELL_EVERY:
-            self._told_at = now
-            known = isinstance(wrong, InterplayError)
-            _LOG.warning("events wait to be published: %s", self.away, exc_info=None if known else wrong)
 
     async def round(self) -> bool:
         """Publishes what there is; whether there may be more at once."""
