@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import socket
 import sys
@@ -17,55 +16,22 @@ import httpx
 import pytest
 
 from interplay.adapters.postgres.embedded import EmbeddedPostgres
-
-
-class Process:
-    """A scheduler, what it said, and where it answers."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said: list[str] = []
-        self._reading = asyncio.create_task(self._read())
-        self._more = asyncio.Event()
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.said.append(line.decode())
-            self._more.set()
-
-    async def until_said(self, pattern: str) -> re.Match[str]:
-        async with asyncio.timeout(60):
-            while not (found := re.search(pattern, "".join(self.said))):
-                self._more.clear()
-                await self._more.wait()
-        return found
-
-    async def ended(self) -> int:
-        async with asyncio.timeout(30):
-            code = await self.process.wait()
-            await self._reading
-        return code
+from tests.service_process import ServiceProcess
 
 
 @asynccontextmanager
-async def scheduler(home: Path, url: str, *arguments: str, **settings: str) -> AsyncIterator[Process]:
+async def scheduler(home: Path, url: str, *arguments: str, **settings: str) -> AsyncIterator[ServiceProcess]:
     environment = {**os.environ, "INTERPLAY_HOME": str(home), "INTERPLAY_DATABASE_URL": url, **settings}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "interplay.cli", "serve", "scheduler", *arguments,
         env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        yield Process(process)
+        yield ServiceProcess("scheduler", process)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-async def client_of(running: Process) -> httpx.AsyncClient:
-    found = await running.until_said(r"url=(\S+)")
-    return httpx.AsyncClient(base_url=found[1], trust_env=False)
 
 
 async def readiness(http: httpx.AsyncClient, status: int) -> dict[str, Any]:
@@ -80,7 +46,7 @@ async def readiness(http: httpx.AsyncClient, status: int) -> dict[str, Any]:
 class TestTheProcess:
     async def test_alone_it_is_ready_counts_and_drains(self, database_url: str, tmp_path: Path) -> None:
         async with scheduler(tmp_path, database_url, INTERPLAY_PORT="0") as running:
-            async with await client_of(running) as http:
+            async with await running.client() as http:
                 assert await readiness(http, 200) == {"status": "ready", "reasons": {}}
                 assert (await http.get("/healthz")).json() == {"status": "live"}
                 counted = (await http.get("/metrics")).text
@@ -99,7 +65,7 @@ class TestTheProcess:
         postgres = EmbeddedPostgres(tmp_path / "postgres")
         url = await postgres.start()
         await postgres.stop()
-        async with scheduler(tmp_path, url, INTERPLAY_PORT="0") as running, await client_of(running) as http:
+        async with scheduler(tmp_path, url, INTERPLAY_PORT="0") as running, await running.client() as http:
             await running.until_said("waiting for the database: ")
             assert (await http.get("/healthz")).status_code == 200
             assert "database" in (await readiness(http, 503))["reasons"]
@@ -128,7 +94,7 @@ class TestTheProcess:
                 assert f"Port {taken}" in "".join(running.said)
         async with scheduler(tmp_path, database_url) as first, scheduler(tmp_path, database_url) as second:
             for running in (first, second):
-                async with await client_of(running) as http:
+                async with await running.client() as http:
                     await readiness(http, 200)
 
     async def test_checks_its_settings_and_ends(self, database_url: str, tmp_path: Path) -> None:
