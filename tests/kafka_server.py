@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -30,6 +30,13 @@ def kafka() -> Iterator[KafkaBroker]:
             broker.stop()
 
 
+class HasAddress(Protocol):
+    """A broker, whoever runs it."""
+
+    @property
+    def bootstrap(self) -> str: ...
+
+
 def fresh_topic(broker: KafkaBroker, partitions: int = 1, name: str | None = None, **settings: str) -> str:
     """Makes a topic of this name, or of one that nobody has had."""
     name = name or f"test-{next(_NUMBERS)}"
@@ -42,7 +49,7 @@ def make_topic(bootstrap: str, name: str, partitions: int = 1, **settings: str) 
     admin.create_topics([NewTopic(name, partitions, 1, config=dict(settings))])[name].result(30)
 
 
-def records_of(broker: KafkaBroker, topic: str, partition: int) -> list[Any]:
+def records_of(broker: HasAddress, topic: str, partition: int) -> list[Any]:
     """Everything that stands in a partition now."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "look", "enable.auto.commit": False})
     try:

@@ -12,11 +12,10 @@ from confluent_kafka.admin import AdminClient
 from interplay.adapters.kafka.event_log import event_of
 from interplay.core.runs.log import LoggedEvent
 from interplay.core.topics_of_ours import RUNS, named
-from tests.kafka_server import records_of
-from tools.kafka import KafkaBroker
+from tests.kafka_server import HasAddress, records_of
 
 
-def logged_events(broker: KafkaBroker, namespace: str) -> dict[UUID, list[LoggedEvent]]:
+def logged_events(broker: HasAddress, namespace: str) -> dict[UUID, list[LoggedEvent]]:
     """The events of each run in the order in which they stand on the topic, doubles and all."""
     topic = named(RUNS, namespace)
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
@@ -39,11 +38,15 @@ def firsts(events: list[LoggedEvent]) -> list[int]:
     return numbers
 
 
-async def log_problems(url: str, broker: KafkaBroker, namespace: str) -> list[str]:
-    """What of the journals is not on the topic as it should be, and what is on it that is in no journal."""
+async def log_problems(url: str, broker: HasAddress, namespace: str) -> list[str]:
+    """What of the journals of runs that somebody listens to is not on the topic as it should be, and what is on it that
+    is in no journal."""
     connection = await asyncpg.connect(url)
     try:
-        rows = await connection.fetch("select run_id, array_agg(seq order by seq) as seqs from journal group by 1")
+        rows = await connection.fetch(
+            "select run_id, array_agg(j.seq order by j.seq) as seqs from journal j join run r using (run_id)"
+            " where r.pub_seq >= 0 group by 1"
+        )
         kinds: Any = {
             (row["run_id"], row["seq"]): (row["kind"], row["step_key"])
             for row in await connection.fetch("select run_id, seq, kind, step_key from journal")

@@ -8,12 +8,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from interplay.core.topics_of_ours import NAMESPACE
 from tests.cluster import LEASE
 from tests.faults.cluster.load import Load, Seen
 from tests.faults.conftest import Bench
@@ -21,6 +23,7 @@ from tests.faults.history import calls_at_once, calls_of, calls_without_owner
 from tests.faults.invariants import HEARS, violations
 from tests.faults.test_kills import CALLS
 from tests.provider_server import ProviderServer
+from tests.topic_log import log_problems
 from tools.cluster.cluster import Cluster
 
 NOTE = "flow: note\ninputs: {n: integer}\nsteps:\n  out: {set: {n: $inputs.n}}\noutput: {n: $out.n}\n"
@@ -34,7 +37,14 @@ where labels ? 'scheduled_for' group by 1, 2 having count(*) > 1"""
 FAILED = "select count(*) from run where status not in (0, 1, 2, 3)"
 EXPLAINED = """select j.run_id, j.step_key, max(j.attempt) + r.fence - 1 as most from journal j
 join run r on r.run_id = j.run_id where j.step_key is not null group by 1, 2, r.fence"""
+LISTENED = "select count(*) from run where pub_seq >= 0"
+UNPUBLISHED = "select count(*) from run where pub_seq >= 0 and pub_seq <> seq"
 TAKEOVERS = "select coalesce(sum(takeovers), 0)::int from run"
+
+
+@dataclass(frozen=True)
+class Broker:
+    bootstrap: str
 
 
 class Stage:
@@ -146,12 +156,23 @@ class Stage:
             raise AssertionError(f"not all runs ended: {await self.bench.counts()}; {found}") from None
         await self.bench.check()  # none of them is lost, and each comes to what it would without any fault
         await self._calls_are_explained()
+        await self._everything_is_told()
         doubled = [tuple(row) for row in await self.rows(FIRES)]
         places = {row["place"]: row["n"] for row in await self.rows(MESSAGES)}
         doubled += [(place, count) for place, count in places.items() if count != 1]
         assert doubled == [], "a message or a fire started two runs"
         assert await self.ask(FAILED) == 0, "no run fails for a fault of the platform"
         return {"runs": len(seen.runs), "messages": len(places), "doubled": len(doubled)}
+
+    async def _everything_is_told(self) -> None:
+        """Every event of every run of the APIs and of messages is on its topic, in order."""
+
+        async def published() -> bool:
+            return await self.ask(UNPUBLISHED) == 0
+
+        await self.until(published, 60.0)
+        assert await self.ask(LISTENED) > 0, "nobody listens to any run"
+        assert await log_problems(self.cluster.database, Broker(self.cluster.broker), NAMESPACE) == []
 
     async def _calls_are_explained(self) -> None:
         """I5 and I6, by the ledger of the provider."""
